@@ -1,0 +1,104 @@
+"""What the API needs from outside, as protocols; `runtime` brings the real ones."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from domain.metering.filters import TextFilter, TimeFilter
+from domain.metering.meter import Meter
+from domain.metering.query import MeterQuery, ResultRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent:
+    """An accepted event as listed. `time_s` Unix seconds; `ingested_ms`/`stored_ms` Unix milliseconds; `data` JSON text or ""."""
+
+    id: str
+    source: str
+    type: str
+    subject: str
+    time_s: int
+    data: str
+    ingested_ms: int
+    stored_ms: int
+    partition: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventListing:
+    """Which events to list. `fields` maps id/source/subject/type to filters; newest first, ties by row id descending.
+
+    `before` is the (time_s, ingested_ms, partition, position) of the last event of the page before.
+    """
+
+    fields: Mapping[str, TextFilter] = field(default_factory=dict)
+    time: TimeFilter | None = None
+    ingested: TimeFilter | None = None
+    before: tuple[int, int, int, int] | None = None
+    limit: int = 100
+
+
+class EventLog(Protocol):
+    """Where accepted events go: returns when every record is acknowledged, raises Unavailable otherwise."""
+
+    async def append(self, records: Sequence[tuple[int, bytes, bytes]]) -> None:
+        """Append (partition, key, value) records."""
+        ...
+
+    @property
+    def partitions(self) -> int:
+        """The partition count of the events topic."""
+        ...
+
+
+class EventStore(Protocol):
+    """Stored events."""
+
+    async def list_events(self, listing: EventListing) -> list[StoredEvent]:
+        """The visible accepted events that fit."""
+        ...
+
+
+class MeterUsage(Protocol):
+    """Answers to questions about a meter; raises Unavailable."""
+
+    async def query(self, query: MeterQuery) -> list[ResultRow]:
+        """Rows ordered by window start, subject, groups; windows without events are absent."""
+        ...
+
+    async def subjects(self, meter: Meter, start: int | None, end: int | None) -> list[str]:
+        """Distinct subjects of the events of the meter's type in `[start, end)`, by code point."""
+        ...
+
+    async def group_values(self, meter: Meter, key: str, start: int | None, end: int | None) -> list[str]:
+        """Distinct values of group `key` in `[start, end)`, sorted."""
+        ...
+
+
+class Meters(Protocol):
+    """The meters of a namespace; changes write the outbox in the same transaction."""
+
+    async def create(self, meter: Meter) -> Meter:
+        """Store a new meter; Conflict when a live one has its slug."""
+        ...
+
+    async def find(self, id_or_slug: str) -> Meter:
+        """By id (deleted ones too) or by slug of a live one; NotFound."""
+        ...
+
+    async def update(self, meter: Meter) -> Meter:
+        """Replace name, description, metadata, group_by (and version, updated_at)."""
+        ...
+
+    async def delete(self, id_or_slug: str) -> None:
+        """Soft; deleting a deleted one by id is fine; NotFound."""
+        ...
+
+    async def list(self, *, order_by: str, descending: bool, include_deleted: bool, limit: int) -> list[Meter]:
+        """Up to `limit` meters."""
+        ...
+
+    async def of_types(self, event_types: Sequence[str]) -> list[Meter]:
+        """Live meters whose event type is one of these."""
+        ...
