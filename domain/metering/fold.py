@@ -1,0 +1,188 @@
+"""The fold: usage events of one chunk into rows of usage. Pure, and the hot path of the worker.
+
+Events arrive as parallel lists (positions, seconds, data), in the order of the log; a bucket holds the indexes of the
+events that share a row key, so that each row is read, changed and written once a chunk however many events fall into it.
+Meters of one event type that group alike share their buckets. Source: docs/internals.md, "Row of usage".
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from domain.metering.jsonpath import compile_path
+from domain.metering.meter import Aggregation, Meter
+from domain.metering.numbers import EXACT, EXACT_LIMIT, json_text, read_number
+from domain.metering.rows import Exact, Latest, Row
+
+BucketKey = tuple[str, int, tuple[str, ...]]
+"""(subject, minute = Unix seconds // 60, group values in the order of the meter's sorted keys)."""
+
+
+@dataclass(slots=True, eq=False)
+class Measure:
+    """One meter version as the fold needs it: what to read from an event, and how to add it up."""
+
+    meter: Meter
+    find_value: Callable[[object], object] | None
+    fold: Callable[..., Row]
+    counts_uniques: bool
+
+
+@dataclass(slots=True, eq=False)
+class Grouping:
+    """Meters of one event type with the same group-by paths: they share buckets."""
+
+    event_type: str
+    paths: tuple[str, ...]
+    find_groups: tuple[Callable[[object], object], ...]
+    measures: tuple[Measure, ...]
+    buckets: dict[BucketKey, list[int]] = field(default_factory=dict)
+
+
+def groupings(meters: Iterable[Meter]) -> dict[str, tuple[Grouping, ...]]:
+    """The groupings of each event type; meters in the order of (id, version), so that replay sees the same."""
+    shared: dict[tuple[str, tuple[str, ...]], list[Meter]] = {}
+    for meter in sorted(meters, key=lambda m: (m.id, m.version)):
+        paths = tuple(meter.group_by[key] for key in sorted(meter.group_by))
+        shared.setdefault((meter.event_type, paths), []).append(meter)
+    by_type: dict[str, list[Grouping]] = {}
+    for (event_type, paths), members in shared.items():
+        grouping = Grouping(
+            event_type=event_type,
+            paths=paths,
+            find_groups=tuple(compile_path(path).find for path in paths),
+            measures=tuple(_measure(meter) for meter in members),
+        )
+        by_type.setdefault(event_type, []).append(grouping)
+    return {event_type: tuple(found) for event_type, found in by_type.items()}
+
+
+def _measure(meter: Meter) -> Measure:
+    find = compile_path(meter.value_property).find if meter.value_property else None
+    folds: dict[Aggregation, Callable[..., Row]] = {
+        Aggregation.COUNT: fold_count,
+        Aggregation.UNIQUE_COUNT: fold_count,
+        Aggregation.LATEST: fold_latest,
+    }
+    return Measure(
+        meter=meter,
+        find_value=find,
+        fold=folds.get(meter.aggregation, fold_numeric),
+        counts_uniques=meter.aggregation is Aggregation.UNIQUE_COUNT,
+    )
+
+
+def fill_buckets(
+    indexes: Iterable[int],
+    types: Sequence[str],
+    subjects: Sequence[str],
+    seconds: Sequence[int],
+    datas: Sequence[object],
+    by_type: dict[str, tuple[Grouping, ...]],
+) -> None:
+    """Put every event index into the bucket of each grouping of its type."""
+    for i in indexes:
+        data = datas[i]
+        minute = seconds[i] // 60
+        for grouping in by_type[types[i]]:
+            finders = grouping.find_groups
+            if not finders:
+                groups: tuple[str, ...] = ()
+            elif len(finders) == 1:
+                value = finders[0](data)
+                groups = (value if type(value) is str else json_text(value),)
+            else:
+                groups = tuple([json_text(find(data)) for find in finders])
+            key = (subjects[i], minute, groups)
+            bucket = grouping.buckets.get(key)
+            if bucket is None:
+                grouping.buckets[key] = [i]
+            else:
+                bucket.append(i)
+
+
+def fold_count(
+    row: Row | None,
+    bucket: list[int],
+    positions: Sequence[int],
+    seconds: Sequence[int],
+    datas: Sequence[object],
+    find: Callable[[object], object] | None,
+) -> Row:
+    """The row with the bucket's events counted; their values are not looked at."""
+    last = positions[bucket[-1]]
+    if row is None:
+        return Row(positions[bucket[0]], last, len(bucket))
+    return Row(row[0], last, row[2] + len(bucket))
+
+
+def fold_numeric(
+    row: Row | None,
+    bucket: list[int],
+    positions: Sequence[int],
+    seconds: Sequence[int],
+    datas: Sequence[object],
+    find: Callable[[object], object],
+) -> Row:
+    """The row with the bucket's values added: what is not a number counts as an event only."""
+    epoch, _, count, numeric, total, outside, least, most, _ = row or _empty(positions[bucket[0]])
+    for i in bucket:
+        value = find(datas[i])
+        if type(value) is not int or not -EXACT_LIMIT < value < EXACT_LIMIT:
+            number = read_number(value)
+            if number is None:
+                continue
+            value = number
+        numeric += 1
+        if type(value) is float:
+            outside = value if outside is None else outside + value
+        else:
+            total = add(total, value)  # type: ignore[arg-type]
+        if least is None or value < least:
+            least = value
+        if most is None or value > most:
+            most = value
+    return Row(epoch, positions[bucket[-1]], count + len(bucket), numeric, total, outside, least, most)
+
+
+def fold_latest(
+    row: Row | None,
+    bucket: list[int],
+    positions: Sequence[int],
+    seconds: Sequence[int],
+    datas: Sequence[object],
+    find: Callable[[object], object],
+) -> Row:
+    """The row with the number of the greatest (event second, position) kept."""
+    epoch, _, count, numeric, _, _, _, _, latest = row or _empty(positions[bucket[0]])
+    for i in bucket:
+        number = read_number(find(datas[i]))
+        if number is None:
+            continue
+        numeric += 1
+        seen = (seconds[i], positions[i])
+        if latest is None or seen > latest[:2]:
+            latest = Latest(*seen, number)
+    return Row(epoch, positions[bucket[-1]], count + len(bucket), numeric, latest=latest)
+
+
+def unique_texts(bucket: list[int], datas: Sequence[object], find: Callable[[object], object]) -> set[str]:
+    """The distinct value texts of a bucket: null is no value, a missing property is the empty text."""
+    found: set[str] = set()
+    for i in bucket:
+        value = find(datas[i])
+        if value is not None:
+            found.add(value if type(value) is str else json_text(value))
+    return found
+
+
+def add(a: Exact, b: Exact) -> Exact:
+    """The exact sum; raises decimal.Inexact rather than round."""
+    if type(a) is int and type(b) is int:
+        return a + b
+    return EXACT.add(a, b)
+
+
+def _empty(epoch: int) -> Row:
+    return Row(epoch, epoch, 0)
+
+

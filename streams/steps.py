@@ -1,0 +1,31 @@
+"""The numbered steps of the protocol for a chunk, a block and a restore; tests stop the worker at each of them.
+
+Source: design of the batch protocol, docs/internals.md. A hook is called when a step has just been finished.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+
+
+class Step(StrEnum):
+    """What has just been done."""
+
+    CHUNK_RECEIVED = "chunk_received"
+    CHUNK_FOLDED = "chunk_folded"
+    CHUNK_SENT = "chunk_sent"
+    CHUNK_LOGGED = "chunk_logged"
+    CHUNK_APPLIED = "chunk_applied"
+    CHUNK_ACKNOWLEDGED = "chunk_acknowledged"
+    BLOCK_PLANNED = "block_planned"
+    BLOCK_WRITTEN = "block_written"
+    BLOCK_DONE = "block_done"
+    RESTORE_STARTED = "restore_started"
+    RESTORE_LIST_APPLIED = "restore_list_applied"
+    RESTORE_DONE = "restore_done"
+
+
+StepHook = Callable[[Step], None]
+
+
+def unwatched(step: Step) -> None:
+    """The hook of production: nothing happens."""
