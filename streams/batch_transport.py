@@ -26,9 +26,13 @@ log = logging.getLogger(__name__)
 class Consumer(driver.Consumer):
     """A consumer whose messages are chunks on the topics that `partitions` owns, and ordinary elsewhere."""
 
-    partitions: Partitions
-    chunk_events_max: int
-    chunk_bytes_max: int
+    chunk_records_max = 20_000
+    chunk_bytes_max = 8 << 20
+
+    @property
+    def partitions(self) -> Partitions:
+        """The partitions of the app that this consumer reads for."""
+        return cast("Partitions", self.app.partitions)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Yield chunks, round robin over the partitions that one fetch brought records for."""
@@ -44,6 +48,8 @@ class Consumer(driver.Consumer):
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 return
             if active is None or tp in active or tp in self._buffered_partitions:
+                room = self.partitions.wait_for_room(sum(len(record.value or b"") for record in chunk))
+                await self.wait_first(room, self.suspend_flow.wait())
                 yield tp, _message(tp, chunk, generation)
 
     def _chunks(self, tp: TP, records: list[Any]) -> Iterator[list[Any]]:
@@ -52,7 +58,7 @@ class Consumer(driver.Consumer):
         size = 0
         for record in records:
             length = len(record.value or b"")
-            if chunk and (len(chunk) >= self.chunk_events_max or size + length > self.chunk_bytes_max):
+            if chunk and (len(chunk) >= self.chunk_records_max or size + length > self.chunk_bytes_max):
                 yield chunk
                 chunk, size = [], 0
             chunk.append(record)

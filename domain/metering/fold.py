@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from domain.metering.jsonpath import compile_path
 from domain.metering.meter import Aggregation, Meter
-from domain.metering.numbers import EXACT, EXACT_LIMIT, json_text, read_number
-from domain.metering.rows import Exact, Latest, Row
+from domain.metering.numbers import EXACT_LIMIT, json_text, read_number
+from domain.metering.rows import Latest, Row, add
 
 BucketKey = tuple[str, int, tuple[str, ...]]
 """(subject, minute = Unix seconds // 60, group values in the order of the meter's sorted keys)."""
@@ -173,13 +173,6 @@ def unique_texts(bucket: list[int], datas: Sequence[object], find: Callable[[obj
         if value is not None:
             found.add(value if type(value) is str else json_text(value))
     return found
-
-
-def add(a: Exact, b: Exact) -> Exact:
-    """The exact sum; raises decimal.Inexact rather than round."""
-    if type(a) is int and type(b) is int:
-        return a + b
-    return EXACT.add(a, b)
 
 
 def _empty(epoch: int) -> Row:

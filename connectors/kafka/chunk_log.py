@@ -1,0 +1,156 @@
+"""Writes what a chunk produced: the changelog as exactly one record batch, usage rows, rejected and forwarded events.
+
+aiokafka's batch API is used because it promises "these records in one batch", which brokers append all or nothing;
+librdkafka cannot promise it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaProducer
+
+LogRecord = tuple[bytes, bytes | None]
+
+
+class ChunkTooLarge(Exception):
+    """A chunk's changelog does not fit into one record batch: cut chunks smaller or raise the topic's bound."""
+
+
+class Rejected(Protocol):
+    """A rejected event with its reason."""
+
+    @property
+    def position(self) -> int: ...  # noqa: D102
+    @property
+    def key(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def value(self) -> bytes: ...  # noqa: D102
+    @property
+    def code(self) -> str: ...  # noqa: D102
+    @property
+    def field(self) -> str | None: ...  # noqa: D102
+    @property
+    def message(self) -> str: ...  # noqa: D102
+
+
+class Forwarded(Protocol):
+    """An event for another partition."""
+
+    @property
+    def subject(self) -> str: ...  # noqa: D102
+    @property
+    def value(self) -> bytes: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Where chunks go. `batch_bytes_max` must not exceed the changelog topic's max.message.bytes."""
+
+    bootstrap_servers: str
+    events_topic: str
+    changelog_topic: str
+    usage_topic: str
+    rejected_topic: str
+    batch_bytes_max: int = 15 << 20
+    request_timeout_s: float = 30.0
+
+
+class ChunkLog:
+    """An idempotent producer shared by the partitions of one worker."""
+
+    def __init__(self, options: Options, owner_of: Callable[[str], int]) -> None:
+        self._options = options
+        self._owner_of = owner_of
+        self._producer: Any = None
+
+    async def start(self) -> None:
+        """Connect."""
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._options.bootstrap_servers,
+            enable_idempotence=True,
+            max_batch_size=self._options.batch_bytes_max,
+            max_request_size=self._options.batch_bytes_max + (1 << 20),
+            request_timeout_ms=int(self._options.request_timeout_s * 1000),
+            linger_ms=0,
+        )
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        """Flush and disconnect."""
+        if self._producer is not None:
+            await self._producer.stop()
+
+    async def append_changelog(self, partition: int, records: Sequence[LogRecord]) -> Awaitable[int]:
+        """Queue one record batch; the result is the offset after it."""
+        batch = self._producer.create_batch()
+        append = batch.append
+        for key, value in records:
+            if append(key=key, value=value, timestamp=None) is None:
+                raise ChunkTooLarge(f"changelog of one chunk: more than {self._options.batch_bytes_max} bytes")
+        batch.close()
+        sent = await self._producer.send_batch(batch, self._options.changelog_topic, partition=partition)
+        return _end_of(sent, batch.record_count())
+
+    async def append_usage(self, partition: int, records: Sequence[LogRecord]) -> Awaitable[None]:
+        """Queue absolute rows, in as many batches as they need."""
+        return await self._append(self._options.usage_topic, partition, [(k, v, ()) for k, v in records])
+
+    async def append_rejected(self, partition: int, events: Sequence[Rejected]) -> Awaitable[None]:
+        """Queue the original bytes with code, field, message and origin as headers."""
+        origin = (("topic", self._options.events_topic.encode()), ("partition", str(partition).encode()))
+        records = [
+            (
+                event.key,
+                event.value,
+                (
+                    ("code", event.code.encode()),
+                    ("field", (event.field or "").encode()),
+                    ("message", event.message.encode()[:2000]),
+                    *origin,
+                    ("offset", str(event.position >> 20).encode()),
+                    ("index", str(event.position & 0xFFFFF).encode()),
+                ),
+            )
+            for event in events
+        ]
+        return await self._append(self._options.rejected_topic, partition, records)
+
+    async def append_forwarded(self, events: Sequence[Forwarded]) -> Awaitable[None]:
+        """Queue each event for the partition that owns its subject."""
+        sent = [
+            await self._producer.send(
+                self._options.events_topic,
+                key=event.subject.encode(),
+                value=event.value,
+                partition=self._owner_of(event.subject),
+            )
+            for event in events
+        ]
+        return _all_of(sent)
+
+    async def _append(self, topic: str, partition: int, records: Sequence[tuple[bytes | None, bytes | None, Any]]) -> Awaitable[None]:
+        sent = []
+        batch = self._producer.create_batch()
+        for key, value, headers in records:
+            if batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
+                batch.close()
+                sent.append(await self._producer.send_batch(batch, topic, partition=partition))
+                batch = self._producer.create_batch()
+                if batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
+                    raise ChunkTooLarge(f"one record for {topic}: more than {self._options.batch_bytes_max} bytes")
+        batch.close()
+        sent.append(await self._producer.send_batch(batch, topic, partition=partition))
+        return _all_of(sent)
+
+
+async def _end_of(sent: asyncio.Future[Any], records: int) -> int:
+    metadata = await sent
+    return int(metadata.offset) + records
+
+
+async def _all_of(sent: Sequence[asyncio.Future[Any]]) -> None:
+    await asyncio.gather(*sent)

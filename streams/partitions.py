@@ -1,0 +1,245 @@
+"""The source partitions this worker owns: opened, restored, folded and given up as the group decides."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from faust.types import TP
+
+from schemas.catalog import MeterRecord
+from schemas.partitioner import partition_of
+from schemas.position import offset_of, record_start
+from streams import metrics
+from streams.folding import Folded
+from streams.partition import Partition, PartitionOptions
+from streams.ports import ChunkLog, PartitionReader
+from streams.steps import Step, StepHook
+from tables.restore import Restorer
+from tables.store import PartitionStore, StateCorrupt
+
+if TYPE_CHECKING:
+    from streams.app import App
+
+log = logging.getLogger(__name__)
+
+
+class StateDoesNotFit(Exception):
+    """The state and the log contradict each other: going on would lose or repeat events. Says what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topics:
+    """The names of the topics the meter agent lives on, and how many partitions the keyed ones have."""
+
+    events: str
+    changelog: str
+    partitions: int
+
+
+class Owners:
+    """Which partition a subject belongs to, remembered for the subjects seen lately."""
+
+    def __init__(self, partitions: int, remembered_max: int = 500_000) -> None:
+        self._partitions = partitions
+        self._max = remembered_max
+        self._known: dict[str, int] = {}
+
+    def of(self, subject: str) -> int:
+        """The partition of `subject` (murmur2 over its UTF-8 bytes)."""
+        owner = self._known.get(subject)
+        if owner is None:
+            if len(self._known) >= self._max:
+                self._known.clear()
+            owner = self._known[subject] = partition_of(subject.encode(), self._partitions)
+        return owner
+
+
+class Partitions:
+    """Owned partitions by number, and the doors that consumer, recovery and agent use."""
+
+    def __init__(
+        self,
+        *,
+        topics: Topics,
+        open_store: Callable[[int], PartitionStore],
+        destroy_store: Callable[[int], None],
+        chunk_log: ChunkLog,
+        reader: PartitionReader,
+        live_meters: Callable[[], Sequence[MeterRecord]],
+        options: PartitionOptions,
+        buffer_bytes_max: int,
+        on_applied: Callable[[int, Folded], Awaitable[None]],
+        on_owned: Callable[[Sequence[Partition]], Awaitable[None]],
+        reached: StepHook,
+    ) -> None:
+        self.owned: dict[int, Partition] = {}
+        self.restored = asyncio.Event()
+        self._topics = topics
+        self._open_store = open_store
+        self._destroy_store = destroy_store
+        self._log = chunk_log
+        self._reader = reader
+        self._live_meters = live_meters
+        self._options = options
+        self._on_applied = on_applied
+        self._on_owned = on_owned
+        self._reached = reached
+        self._owners = Owners(topics.partitions)
+        self._buffer_bytes_max = buffer_bytes_max
+        self._buffered_bytes = 0
+        self._room = asyncio.Event()
+        self._room.set()
+        self._app: App | None = None
+
+    def attach(self, app: App) -> None:
+        """Remember the app: a failed partition crashes it."""
+        self._app = app
+
+    # -- the consumer's doors
+
+    def unread(self, tp: TP, records: list[Any]) -> list[Any]:
+        """The records at or after what the partition's state has; all of them on other topics."""
+        owned = self.owned.get(tp.partition) if tp.topic == self._topics.events else None
+        if owned is None or not records or record_start(records[0].offset + 1) > owned.source_next:
+            return records
+        return [record for record in records if record_start(record.offset + 1) > owned.source_next]
+
+    def next_positions(self) -> dict[TP, int]:
+        """Where reading goes on, for each restored partition."""
+        return {TP(self._topics.events, number): owned.source_next for number, owned in self.owned.items()}
+
+    async def wait_for_room(self, size: int) -> None:
+        """Wait until `size` more bytes may wait in the stream's buffer."""
+        while self._buffered_bytes and self._buffered_bytes + size > self._buffer_bytes_max:
+            self._room.clear()
+            await self._room.wait()
+        self._buffered_bytes += size
+
+    def _leave_buffer(self, records: Iterable[Any]) -> None:
+        self._buffered_bytes = max(0, self._buffered_bytes - sum(len(r.value or b"") for r in records))
+        self._room.set()
+
+    async def drain(self) -> None:
+        """Wait until no chunk is under way; called before partitions are given up."""
+        self.restored.clear()
+        self._buffered_bytes = 0
+        self._room.set()
+        await asyncio.gather(*(owned.landed() for owned in self.owned.values() if not owned.closed))
+
+    # -- the agent's door
+
+    async def submit(self, event: Any, acknowledge: Callable[[Any], Awaitable[object]]) -> None:
+        """Give a chunk to its partition, unless the partition is another worker's by now."""
+        message = event.message
+        self._leave_buffer(event.value)
+        owned = self.owned.get(message.partition)
+        if owned is None or owned.closed or owned.generation != message.generation_id:
+            log.info("chunk of an older generation dropped", extra={"partition": message.partition})
+            return
+        await owned.submit(event.value, lambda: acknowledge(event))
+
+    async def apply_catalog(self) -> None:
+        """Tell every owned partition which meters live now."""
+        live = self._live_meters()
+        await asyncio.gather(*(owned.apply_catalog(live) for owned in list(self.owned.values())))
+
+    # -- recovery's door
+
+    async def restore(self, assignment: Iterable[TP], generation: int) -> None:
+        """Own exactly `assignment`: give up the rest, bring every state up to the end of its changelog."""
+        mine = sorted(tp.partition for tp in assignment if tp.topic == self._topics.events)
+        for number in [n for n in self.owned if n not in mine]:
+            await self.owned.pop(number).close()
+        for number in mine:
+            await self._restore_one(number, generation)
+        await self._on_owned([self.owned[number] for number in mine])
+        await self.apply_catalog()
+        self.restored.set()
+
+    async def close(self) -> None:
+        """Give up everything."""
+        self.restored.clear()
+        for owned in self.owned.values():
+            await owned.close()
+        self.owned.clear()
+
+    async def _restore_one(self, number: int, generation: int) -> None:
+        owned = self.owned.get(number)
+        if owned is not None:
+            await owned.close()
+        self._reached(Step.RESTORE_STARTED)
+        store = self._open(number)
+        try:
+            with metrics.restore_seconds.time():
+                await self._replay_changelog(store, number)
+            await self._check_against_log(store, number)
+        except BaseException:
+            store.close()
+            raise
+        partition = Partition(
+            store,
+            self._log,
+            partition=number,
+            owner_of=self._owners.of,
+            options=self._options,
+            on_applied=lambda folded: self._on_applied(number, folded),
+            on_failure=self._crash,
+            reached=self._reached,
+        )
+        partition.generation = generation
+        self.owned[number] = partition
+        self._reached(Step.RESTORE_DONE)
+        log.info("partition restored", extra={"partition": number, "source_next": store.source_next})
+
+    def _open(self, number: int) -> PartitionStore:
+        try:
+            return self._open_store(number)
+        except StateCorrupt:
+            log.exception("state unreadable: deleted, to be restored from the changelog", extra={"partition": number})
+            self._destroy_store(number)
+            return self._open_store(number)
+
+    async def _replay_changelog(self, store: PartitionStore, number: int) -> None:
+        _, end = await self._reader.bounds(self._topics.changelog, number)
+        start = store.changelog_next
+        if start > end:
+            raise StateDoesNotFit(
+                f"partition {number}: the state was written up to changelog offset {start}, but {self._topics.changelog} ends "
+                f"at {end}: the topic was made anew or restored from a backup. Delete the state directory to rebuild from it."
+            )
+        restorer = Restorer(store)
+        rows = 0
+        async for records, position in self._reader.read(self._topics.changelog, number, start, end):
+            rows += len(records)
+            restorer.feed([(r.key or b"", r.value, r.offset) for r in records], position)
+            metrics.restored_rows.inc(len(records))
+            self._reached(Step.RESTORE_LIST_APPLIED)
+            await asyncio.sleep(0)
+        log.info("changelog replayed", extra={"partition": number, "records": rows, "end": end})
+
+    async def _check_against_log(self, store: PartitionStore, number: int) -> None:
+        """The log must still hold the next event, or have ended exactly there."""
+        topic_id = await self._reader.topic_id(self._topics.events)
+        store.claim(topic_id, number)
+        first, end = await self._reader.bounds(self._topics.events, number)
+        wanted = offset_of(store.source_next)
+        if wanted == 0:
+            store.begin_at(record_start(first))
+        elif wanted < first:
+            raise StateDoesNotFit(
+                f"partition {number}: offset {wanted} of {self._topics.events} is next, but the log begins at {first}: "
+                "events were deleted before they were counted. Raise the topic's retention, then rebuild from a backup."
+            )
+        elif wanted > end:
+            raise StateDoesNotFit(
+                f"partition {number}: offset {wanted} of {self._topics.events} is next, but the log ends at {end}: "
+                "the topic was made anew. Use the topic's own state, or delete the state and its changelog."
+            )
+
+    async def _crash(self, error: BaseException) -> None:
+        if self._app is not None:
+            await self._app.crash(error)

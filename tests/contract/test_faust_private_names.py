@@ -1,0 +1,93 @@
+"""The private names of Faust and aiokafka that the batch transport stands on, under Cython and without it.
+
+A version that moves one of them fails here, not in production.
+"""
+
+import inspect
+import os
+import subprocess
+import sys
+
+import aiokafka
+import faust
+import pytest
+from faust.tables.recovery import Recovery
+from faust.transport import consumer as base
+from faust.transport.drivers import aiokafka as driver
+
+
+def _source(thing: object) -> str:
+    return inspect.getsource(thing)
+
+
+def test_the_versions_are_the_pinned_ones():
+    assert faust.__version__.startswith("0.15.")
+    assert aiokafka.__version__ == "0.14.0"
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "parameters"),
+    [
+        (driver.Consumer, "getmany", ["self", "timeout"]),
+        (driver.Consumer, "_wait_next_records", ["self", "timeout"]),
+        (driver.Consumer, "_add_gap", ["self", "tp", "offset_from", "offset_to"]),
+        (driver.Consumer, "_new_offset", ["self", "tp"]),
+        (driver.Consumer, "perform_seek", ["self"]),
+        (driver.Consumer, "_seek", ["self", "partition", "offset"]),
+        (driver.Consumer, "on_partitions_revoked", ["self", "revoked"]),
+        (driver.Consumer, "commit", ["self", "topics", "start_new_transaction"]),
+        (Recovery, "_resume_streams", ["self", "generation_id"]),
+        (Recovery, "_wait", ["self", "coro", "timeout"]),
+    ],
+)
+def test_an_overridden_or_called_name_is_there_with_its_parameters(owner, name, parameters):
+    found = list(inspect.signature(getattr(owner, name)).parameters)
+
+    assert found == parameters
+
+
+def test_drain_messages_still_reads_what_the_batch_consumer_sets():
+    source = _source(base.Consumer._drain_messages)
+
+    for name in ("getmany", "_read_offset", "_add_gap", "suspend_flow", "_n_acked"):
+        assert name in source
+
+
+def test_acknowledging_still_fills_the_lists_that_new_offset_reads():
+    source = _source(base.Consumer.ack)
+
+    for name in ("_acked_index", "_acked", "_unacked_messages", "_committed_offset"):
+        assert name in source
+
+
+def test_the_fetcher_hands_out_lists_of_records_by_partition():
+    source = _source(driver.AIOKafkaConsumerThread._fetch_records)
+
+    assert "fetcher.fetched_records" in source
+    assert "fetch_context" in source
+
+
+def test_recovery_without_faust_tables_goes_straight_to_resume_streams():
+    source = _source(Recovery._restart_recovery)
+
+    assert "if not self.tables" in source
+    assert "self._resume_streams" in source
+
+
+def test_a_stream_compares_the_generation_of_a_message():
+    from faust import streams
+
+    assert "generation_id" in _source(streams)
+
+
+@pytest.mark.parametrize("no_cython", ["", "1"])
+def test_the_transport_is_found_by_its_scheme_with_and_without_cython(no_cython):
+    code = (
+        "from faust import transport; "
+        "t = transport.by_name('kafkabatch'); "
+        "assert t.__module__ == 'streams.batch_transport', t; "
+        "assert t.Consumer.__module__ == 'streams.batch_transport'"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "NO_CYTHON": no_cython}, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
