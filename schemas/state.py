@@ -1,0 +1,261 @@
+"""Bytes of the state: keys and values of RocksDB, of the changelog and of the usage topic.
+
+Everything here is stored: see docs/internals.md before changing a byte.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import msgspec
+
+from domain.metering.rows import Latest, Number, Row
+from schemas.catalog import MeterRecord
+
+SCHEMA_VERSION = 1
+WEEK_MS = 7 * 24 * 3600 * 1000
+
+SEEN = b"s"
+ROW = b"r"
+UNIQUE = b"u"
+
+_U16 = struct.Struct(">H")
+_U32 = struct.Struct(">I")
+_U64 = struct.Struct(">Q")
+_VERSION_AND_MINUTE = struct.Struct(">Iq")
+_MINUTE = struct.Struct(">q")
+_PACKED_ID = struct.Struct(">16sQ")
+_CROCKFORD = {c: i for i, c in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")}
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+pack_u64 = _U64.pack
+
+
+def unpack_u64(value: bytes) -> int:
+    """Eight bytes big endian."""
+    found: int = _U64.unpack(value)[0]
+    return found
+
+
+def week_of(appended_ms: int) -> int:
+    """The week family of what arrived at `appended_ms` (Unix milliseconds)."""
+    return appended_ms // WEEK_MS
+
+
+# -- identity
+
+
+def identity(namespace: str, source: str, id_: str, subject: str) -> bytes:
+    """The 128-bit identity of an event: every field has its length before it, so no two tuples give the same text."""
+    text = f"{len(namespace)}:{namespace}{len(source)}:{source}{len(id_)}:{id_}{len(subject)}:{subject}"
+    return blake2b(text.encode(), digest_size=16).digest()
+
+
+def value_hash(text: str) -> bytes:
+    """The 128-bit hash of a value of a UNIQUE_COUNT meter."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+# -- ULIDs
+
+
+def ulid_bytes(ulid: str) -> bytes:
+    """The 16 bytes of a ULID's text."""
+    number = 0
+    for letter in ulid.upper():
+        number = number << 5 | _CROCKFORD[letter]
+    return number.to_bytes(16, "big")
+
+
+def ulid_text(raw: bytes) -> str:
+    """The text of a ULID's 16 bytes."""
+    number = int.from_bytes(raw, "big")
+    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+# -- row keys
+
+
+class RowKey(NamedTuple):
+    """Whose row: meter (ULID text), its version, minute, subject and group values."""
+
+    meter: str
+    version: int
+    minute: int
+    subject: str
+    groups: tuple[str, ...]
+
+
+def row_key_prefix(meter: str, version: int) -> bytes:
+    """The part of a row key that all rows of a meter version share."""
+    return ulid_bytes(meter) + _U32.pack(version)
+
+
+def row_key_body(subject: str, minute: int, groups: Sequence[str]) -> bytes:
+    """The rest of a row key."""
+    raw = subject.encode()
+    parts = [_MINUTE.pack(minute), _U32.pack(len(raw)), raw]
+    for group in groups:
+        raw = group.encode("utf-8", "surrogatepass")
+        parts += (_U32.pack(len(raw)), raw)
+    return b"".join(parts)
+
+
+def decode_row_key(key: bytes) -> RowKey:
+    """The inverse of prefix + body."""
+    version, minute = _VERSION_AND_MINUTE.unpack_from(key, 16)
+    texts = []
+    at = 28
+    while at < len(key):
+        (length,) = _U32.unpack_from(key, at)
+        texts.append(key[at + 4 : at + 4 + length].decode("utf-8", "surrogatepass"))
+        at += 4 + length
+    return RowKey(ulid_text(key[:16]), version, minute, texts[0], tuple(texts[1:]))
+
+
+def unique_key(row_key: bytes, value: bytes) -> bytes:
+    """The key of one value of a row: hash of the row key, then hash of the value."""
+    return blake2b(row_key, digest_size=16).digest() + value
+
+
+# -- row values
+
+_encode = msgspec.msgpack.Encoder(decimal_format="string").encode
+_decode = msgspec.msgpack.Decoder().decode
+
+
+def encode_row(row: Row) -> bytes:
+    """A row as a msgpack array; exact numbers as int or decimal text, floats as float."""
+    return _encode(row)
+
+
+def decode_row(value: bytes) -> Row:
+    """The inverse of `encode_row`."""
+    epoch, position, count, numeric, total, outside, least, most, latest = _decode(value)
+    return Row(
+        epoch,
+        position,
+        count,
+        numeric,
+        _exact(total),
+        outside,
+        _number(least),
+        _number(most),
+        None if latest is None else Latest(latest[0], latest[1], _exact(latest[2])),
+    )
+
+
+def _number(value: Any) -> Number | None:
+    return Decimal(value) if type(value) is str else value
+
+
+def _exact(value: Any) -> Any:
+    return Decimal(value) if type(value) is str else value
+
+
+# -- ids of a chunk
+
+
+def pack_ids(ids: Sequence[tuple[bytes, int]]) -> bytes:
+    """Hash and position of every id of a chunk, 24 bytes each."""
+    pack = _PACKED_ID.pack
+    return b"".join([pack(key, at) for key, at in ids])
+
+
+def unpack_ids(packed: bytes) -> list[tuple[bytes, int]]:
+    """The inverse of `pack_ids`."""
+    return list(_PACKED_ID.iter_unpack(packed))
+
+
+# -- what the state knows about itself
+
+
+class Stamp(msgspec.Struct, frozen=True, array_like=True):
+    """Where the state stands: everything before `source_next` is in it, up to `changelog_next` of its changelog."""
+
+    topic_id: str
+    partition: int
+    source_next: int
+    changelog_next: int
+    generation: int
+    newest_ms: int
+    schema_version: int = SCHEMA_VERSION
+
+
+class Marker(msgspec.Struct, frozen=True, array_like=True):
+    """The last record of a chunk's batch of `records` records (itself included)."""
+
+    topic_id: str
+    partition: int
+    source_next: int
+    generation: int
+    newest_ms: int
+    records: int
+    schema_version: int = SCHEMA_VERSION
+
+
+class SinkPlan(msgspec.Struct, frozen=True, array_like=True):
+    """The block that is being written: positions `[first, next)`."""
+
+    first: int
+    next: int
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A meter version counts events from `start` on, before `until` (None: still)."""
+
+    meter: MeterRecord
+    start: int
+    until: int | None
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """(meter id, version)."""
+        return self.meter.id, self.meter.version
+
+    def stopped(self, at: int) -> Applied:
+        """The same, up to `at`."""
+        return replace(self, until=at)
+
+    def encoded(self) -> tuple[bytes, bytes]:
+        """Key and value as stored."""
+        return row_key_prefix(*self.key), msgspec.json.encode({"meter": self.meter, "start": self.start, "until": self.until})
+
+
+class _AppliedWire(msgspec.Struct):
+    meter: MeterRecord
+    start: int
+    until: int | None
+
+
+def decode_applied(value: bytes) -> Applied:
+    """The inverse of `Applied.encoded`'s value."""
+    wire = msgspec.json.decode(value, type=_AppliedWire)
+    return Applied(wire.meter, wire.start, wire.until)
+
+
+def encode_struct(value: Stamp | Marker | SinkPlan) -> bytes:
+    """A stamp, marker or plan as msgpack."""
+    return msgspec.msgpack.encode(value)
+
+
+def decode_stamp(value: bytes) -> Stamp:
+    """The inverse of `encode_struct` for stamps."""
+    return msgspec.msgpack.decode(value, type=Stamp)
+
+
+def decode_marker(value: bytes) -> Marker:
+    """The inverse of `encode_struct` for markers."""
+    return msgspec.msgpack.decode(value, type=Marker)
+
+
+def decode_plan(value: bytes) -> SinkPlan:
+    """The inverse of `encode_struct` for plans."""
+    return msgspec.msgpack.decode(value, type=SinkPlan)
+
