@@ -5,8 +5,10 @@ Pure: the same records give the same result whenever they are read, so that the 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -72,6 +74,28 @@ class Decoded:
     rejected: list[RejectedEvent] = field(default_factory=list)
     forwarded: list[ForwardedEvent] = field(default_factory=list)
 
+    def before(self, end: int) -> Decoded:
+        """The part below position `end`."""
+        if self.next <= end:
+            return self
+        keep = bisect_left(self.positions, end)
+        return self._part(0, keep, self.first, end)
+
+    def _part(self, start: int, stop: int, first: int, end: int) -> Decoded:
+        return Decoded(
+            first,
+            end,
+            self.newest_ms,
+            self.positions[start:stop],
+            self.events[start:stop],
+            self.seconds[start:stop],
+            self.datas[start:stop],
+            self.hashes[start:stop],
+            self.appended_ms[start:stop],
+            [r for r in self.rejected if first <= r.position < end],
+            [f for f in self.forwarded if first <= f.position < end],
+        )
+
     def cut(self, size: int) -> Iterator[Decoded]:
         """The same in parts of at most `size` events; a part ends where the next one begins."""
         if len(self.events) <= size:
@@ -82,19 +106,7 @@ class Decoded:
             first = self.first if start == 0 else self.positions[start]
             last = stop >= len(self.events)
             end = self.next if last else self.positions[stop]
-            yield Decoded(
-                first,
-                end,
-                self.newest_ms,
-                self.positions[start:stop],
-                self.events[start:stop],
-                self.seconds[start:stop],
-                self.datas[start:stop],
-                self.hashes[start:stop],
-                self.appended_ms[start:stop],
-                [r for r in self.rejected if first <= r.position < end],
-                [f for f in self.forwarded if first <= f.position < end],
-            )
+            yield self._part(start, stop, first, end)
 
 
 def decode(
@@ -163,7 +175,7 @@ def _take(
         return
     if owner_of(event.subject) != partition:
         if time is None:
-            event = msgspec.structs.replace(event, time=_utc(second))
+            event = msgspec.structs.replace(event, time=datetime.fromtimestamp(second, UTC))
         decoded.forwarded.append(ForwardedEvent(at, event.subject, msgspec.json.encode(event)))
         return
     decoded.positions.append(at)

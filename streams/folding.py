@@ -7,7 +7,6 @@ for a broker. The arithmetic is domain/metering/fold.py.
 from __future__ import annotations
 
 import asyncio
-import struct
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,11 +16,11 @@ from domain.metering.meter import Meter
 from domain.metering.rows import Row
 from schemas import state
 from schemas.catalog import MeterRecord, meter_of
+from schemas.changelog import encode_chunk
 from streams.decoded import Decoded
 from streams.ports import LogRecord
-from tables.store import PartitionStore
+from tables.store import InvariantBroken, PartitionStore
 
-_MINUTE = struct.Struct(">q")
 _SEEN_SLICE = 4_000
 
 
@@ -67,6 +66,22 @@ class Folded:
     stored: list[tuple[int, bytes, bytes]] = field(default_factory=list)
     usage: list[LogRecord] = field(default_factory=list)
     applied: list[tuple[bytes, bytes]] = field(default_factory=list)
+    newest_ms: int = 0
+
+    def changelog(self, *, topic_id: str, partition: int, generation: int) -> list[LogRecord]:
+        """The records of the chunk's one batch in the changelog."""
+        return encode_chunk(
+            week=self.week,
+            base=self.decoded.first,
+            stored=self.stored,
+            ids=self.ids,
+            applied=self.applied,
+            topic_id=topic_id,
+            partition=partition,
+            source_next=self.decoded.next,
+            generation=generation,
+            newest_ms=self.newest_ms,
+        )
 
 
 class Slices:
@@ -86,9 +101,8 @@ class Slices:
 class Folder:
     """Folds the chunks of one partition, in order."""
 
-    def __init__(self, store: PartitionStore, namespace: str, *, slice_ms: float, row_cache_max: int) -> None:
+    def __init__(self, store: PartitionStore, *, slice_ms: float, row_cache_max: int) -> None:
         self._store = store
-        self._namespace = namespace
         self._slice_ms = slice_ms
         self._row_cache_max = row_cache_max
         self.next = store.source_next
@@ -96,6 +110,7 @@ class Folder:
         self._applied: dict[tuple[str, int], state.Applied] = {a.key: a for a in store.applied()}
         self._changed: list[state.Applied] = []
         self._under_way: dict[bytes, int] = {}
+        self._known_uniques: dict[bytes, None] = {}
         self._caches: dict[tuple[str, tuple[str, ...]], dict[BucketKey, _Entry]] = {}
         self._by_type: dict[str, tuple[Grouping, ...]] = {}
         self._regroup()
@@ -119,7 +134,7 @@ class Folder:
         self._changed.append(applied)
 
     def _regroup(self) -> None:
-        self._by_type = groupings(meter_of(a.meter, self._namespace) for a in self._applied.values() if a.until is None)
+        self._by_type = groupings(meter_of(a.meter) for a in self._applied.values() if a.until is None)
         self._caches = {
             (g.event_type, g.paths): {} for found in self._by_type.values() for g in found
         }
@@ -142,7 +157,7 @@ class Folder:
         self._newest_ms = max(self._newest_ms, decoded.newest_ms)
         week = state.week_of(self._newest_ms)
         flags, ids = await self._judge(decoded, slices)
-        folded = Folded(decoded, week, flags, len(ids), ids)
+        folded = Folded(decoded, week, flags, len(ids), ids, newest_ms=self._newest_ms)
         folded.applied, self._changed = [a.encoded() for a in self._changed], []
         await self._fill(decoded, flags, slices)
         for found in self._by_type.values():
@@ -195,14 +210,14 @@ class Folder:
                 entry.rows[j] = row
                 row_key, value = entry.keys[j], encode(row)
                 rows.append(ChangedRow(measure.meter, key, row))
-                stored.append((entry.weeks[j], b"r" + row_key, value))
+                stored.append((entry.weeks[j], state.ROW + row_key, value))
                 usage.append((row_key, value))
                 if measure.counts_uniques:
                     self._fold_uniques(measure, key, row_key, entry.weeks[j], bucket, folded)
             done += 1
             if not done & 0x3FF:
                 await slices.breathe()
-        self._trim(cache, folded.decoded.first)
+        self._trim(cache)
 
     async def _load(
         self, grouping: Grouping, keys: list[BucketKey], cache: dict[BucketKey, _Entry], week: int, slices: Slices
@@ -225,16 +240,24 @@ class Folder:
         self, measure: Measure, key: BucketKey, row_key: bytes, week: int, bucket: list[int], folded: Folded
     ) -> None:
         assert measure.find_value is not None
-        hashes = sorted(state.value_hash(text) for text in unique_texts(bucket, folded.decoded.datas, measure.find_value))
+        texts = unique_texts(bucket, folded.decoded.datas, measure.find_value)
+        hashes = sorted(state.value_hash(text) for text in texts)
+        unique_keys = [state.unique_key(row_key, value) for value in hashes]
         last = folded.decoded.positions[bucket[-1]]
-        for value in hashes:
-            unique_key, unique_value = state.unique_record(row_key, value)
-            folded.uniques.append(NewUnique(measure.meter, key, value, last))
-            folded.stored.append((week, unique_key, unique_value))
-            folded.usage.append((unique_key, unique_value))
+        known = self._known_uniques
+        fresh = [i for i, unique in enumerate(unique_keys) if unique not in known]
+        for i, there in zip(fresh, self._store.has_uniques([unique_keys[i] for i in fresh]), strict=True):
+            known[unique_keys[i]] = None
+            if there:
+                continue
+            folded.uniques.append(NewUnique(measure.meter, key, hashes[i], last))
+            folded.stored.append((week, state.UNIQUE + unique_keys[i], b""))
+            folded.usage.append((row_key + hashes[i], b""))
 
-    def _trim(self, cache: dict[BucketKey, _Entry], before: int) -> None:
+    def _trim(self, cache: dict[BucketKey, _Entry]) -> None:
         """Forget the oldest rows that are on disk when the cache has outgrown its bound."""
+        if len(self._known_uniques) > self._row_cache_max and not self._under_way:
+            self._known_uniques.clear()
         if len(cache) <= self._row_cache_max:
             return
         on_disk = self._store.source_next
@@ -244,8 +267,59 @@ class Folder:
 
     # -- to disk
 
-    async def apply(self, folded: Folded, *, changelog_next: int, generation: int) -> None:
+    def apply(self, folded: Folded, *, changelog_next: int, generation: int) -> None:
         """Write the chunk to the store in one WriteBatch; its ids are then known from there."""
-        await asyncio.to_thread(self._store.apply, folded, changelog_next=changelog_next, generation=generation)
+        self._store.apply(
+            week=folded.week,
+            base=folded.decoded.first,
+            stored=folded.stored,
+            ids=folded.ids,
+            applied=folded.applied,
+            source_next=folded.decoded.next,
+            changelog_next=changelog_next,
+            generation=generation,
+            newest_ms=folded.newest_ms,
+        )
         for key, _ in folded.ids:
             del self._under_way[key]
+
+
+def stored_changes(
+    store: PartitionStore, decoded: Decoded
+) -> tuple[list[bool], list[ChangedRow], list[NewUnique]]:
+    """What folding `decoded` had done, read back from the state: verdicts, rows as they are now, values of UNIQUE_COUNT."""
+    seen = store.seen(decoded.hashes)
+    flags = [stored == at for stored, at in zip(seen, decoded.positions, strict=True)]
+    rows: list[ChangedRow] = []
+    uniques: list[NewUnique] = []
+    types = [event.type for event in decoded.events]
+    subjects = [event.subject for event in decoded.events]
+    for applied in store.applied():
+        by_type = groupings([meter_of(applied.meter)])
+        counted = [
+            i
+            for i, at in enumerate(decoded.positions)
+            if flags[i] and types[i] in by_type and applied.start <= at and (applied.until is None or at < applied.until)
+        ]
+        fill_buckets(counted, types, subjects, decoded.seconds, decoded.datas, by_type)
+        for grouping in (g for found in by_type.values() for g in found):
+            _read_back(store, grouping, decoded, rows, uniques)
+    return flags, rows, uniques
+
+
+def _read_back(
+    store: PartitionStore, grouping: Grouping, decoded: Decoded, rows: list[ChangedRow], uniques: list[NewUnique]
+) -> None:
+    (measure,) = grouping.measures
+    meter = measure.meter
+    prefix = state.row_key_prefix(meter.id, meter.version)
+    keys = list(grouping.buckets)
+    found = store.rows([prefix + state.row_key_body(*key) for key in keys])
+    for key, stored in zip(keys, found, strict=True):
+        if stored is None:
+            raise InvariantBroken(f"meter {meter.id}: no row for an accepted event of {key}")
+        rows.append(ChangedRow(meter, key, state.decode_row(stored[1])))
+        if measure.counts_uniques and measure.find_value is not None:
+            bucket = grouping.buckets[key]
+            for text in unique_texts(bucket, decoded.datas, measure.find_value):
+                uniques.append(NewUnique(meter, key, state.value_hash(text), decoded.positions[bucket[-1]]))

@@ -12,14 +12,14 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from schemas.catalog import MeterRecord
 from schemas.position import record_start
+from schemas.state import Applied
 from streams import metrics
 from streams.decoded import Decoded, Record, decode
 from streams.folding import Folded, Folder
-from streams.ports import ChunkLog
+from streams.ports import ChunkLog, LogRecord
 from streams.steps import Step, StepHook
 from tables.store import PartitionStore
 
@@ -75,7 +75,7 @@ class Partition:
         self._on_applied = on_applied
         self._on_failure = on_failure
         self._reached = reached
-        self._folder = Folder(store, options.namespace, slice_ms=options.slice_ms, row_cache_max=options.row_cache_max)
+        self._folder = Folder(store, slice_ms=options.slice_ms, row_cache_max=options.row_cache_max)
         self._flights: deque[_Flight] = deque()
         self._room = asyncio.Semaphore(options.in_flight_chunks)
         self._folding = asyncio.Lock()
@@ -88,6 +88,10 @@ class Partition:
     def source_next(self) -> int:
         """The position of the first event that is not on disk yet."""
         return self.store.source_next
+
+    def applied(self) -> list[Applied]:
+        """Which meter versions count, or counted, from where to where."""
+        return self._folder.applied
 
     async def submit(self, records: Sequence[Record], acknowledge: Acknowledge) -> None:
         """Fold the records and start what makes them durable; `acknowledge` is called when they are."""
@@ -149,11 +153,14 @@ class Partition:
             others.append(await self._log.append_rejected(self.partition, decoded.rejected))
         if decoded.forwarded:
             others.append(await self._log.append_forwarded(decoded.forwarded))
-        changelog_end = await self._log.append_changelog(self.partition, folded.changelog(self.generation))
+        changelog_end = await self._log.append_changelog(self.partition, self._changelog(folded))
         self._reached(Step.CHUNK_SENT)
         self._landed.clear()
         self._flights.append(_Flight(folded, changelog_end, others, acknowledge))
         self._arrived.set()
+
+    def _changelog(self, folded: Folded) -> Sequence[LogRecord]:
+        return folded.changelog(topic_id=self.store.topic_id, partition=self.partition, generation=self.generation)
 
     async def _complete_in_order(self) -> None:
         try:
@@ -181,7 +188,7 @@ class Partition:
         self._reached(Step.CHUNK_LOGGED)
         folded = flight.folded
         with metrics.apply_seconds.time():
-            await self._folder.apply(folded, changelog_next=end, generation=self.generation)
+            self._folder.apply(folded, changelog_next=end, generation=self.generation)
         self._reached(Step.CHUNK_APPLIED)
         metrics.observe_chunk(self.partition, folded)
         await self._on_applied(folded)
@@ -189,7 +196,3 @@ class Partition:
             await flight.acknowledge()
             self._reached(Step.CHUNK_ACKNOWLEDGED)
 
-
-def describe(partition: Partition) -> dict[str, Any]:
-    """What the worker's status page says of a partition."""
-    return {"partition": partition.partition, "source_next": partition.source_next, "generation": partition.generation}

@@ -1,0 +1,251 @@
+"""The sink: what was folded goes to ClickHouse, in blocks, by the owner of the partition.
+
+While it keeps up it takes the folded chunks from memory. After a restart, an outage or a full buffer it reads the log
+again from where ClickHouse says it is, takes each event's verdict from the seen ids and the rows from the state. Blocks
+are idempotent: events by position, rows as absolute values, so a block written twice changes nothing. ClickHouse down
+means lag, never a lost event, never a stuck balance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_never, wait_exponential
+
+from domain.errors import Unavailable
+from schemas.position import offset_of, record_start
+from schemas.sink_block import Block, BlockRow, BlockUnique, EventColumns
+from schemas.state import SinkPlan
+from streams import metrics
+from streams.decoded import Decoded, decode
+from streams.folding import ChangedRow, Folded, NewUnique, stored_changes
+from streams.partition import Partition
+from streams.ports import PartitionReader, UsageWriter
+from streams.steps import Step, StepHook
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkOptions:
+    """A block has at most `block_events_max` events; `buffer_events_max` folded events may wait in memory."""
+
+    namespace: str
+    topic: str
+    block_events_max: int = 50_000
+    interval_ms: int = 200
+    buffer_events_max: int = 200_000
+    retry_s_max: float = 5.0
+
+
+class PartitionSink:
+    """The sink of one owned partition."""
+
+    def __init__(
+        self,
+        partition: Partition,
+        writer: UsageWriter,
+        reader: PartitionReader,
+        *,
+        owner_of: Callable[[str], int],
+        options: SinkOptions,
+        reached: StepHook,
+    ) -> None:
+        self._partition = partition
+        self._writer = writer
+        self._reader = reader
+        self._owner_of = owner_of
+        self._options = options
+        self._reached = reached
+        self._queue: deque[Folded] = deque()
+        self._queued = 0
+        self._queue_next: int | None = None
+        self._visible = 0
+        self._ranges_written: set[tuple[tuple[str, int], int | None]] = set()
+        self._wake = asyncio.Event()
+        self.next = 0
+
+    def take(self, folded: Folded) -> None:
+        """A chunk is on disk: keep it for the next block, or leave it to be read again when the buffer is full."""
+        decoded = folded.decoded
+        if self._queue_next is None or decoded.next <= self._queue_next and decoded.next != decoded.first:
+            return
+        too_many = self._queued + len(decoded.events) > self._options.buffer_events_max and self._queued > 0
+        if decoded.first > self._queue_next or too_many:
+            self._forget_queue()
+        else:
+            self._queue.append(folded)
+            self._queued += len(decoded.events)
+            self._queue_next = max(self._queue_next, decoded.next)
+        self._wake.set()
+
+    def _forget_queue(self) -> None:
+        self._queue.clear()
+        self._queued = 0
+        self._queue_next = None
+
+    async def run(self) -> None:
+        """Write blocks until cancelled."""
+        self.next = self._visible = await self._retried(self._where_clickhouse_is)
+        while True:
+            behind = self._partition.source_next - self.next
+            metrics.sink_behind.labels(str(self._partition.partition)).set(max(0, behind) >> 20)
+            if self._queue_next is None:
+                if self.next >= self._partition.source_next:
+                    self._queue_next = self.next
+                    await self._write_ranges()
+                else:
+                    await self._catch_up()
+                continue
+            if not self._queue:
+                self._wake.clear()
+                await self._wake.wait()
+                await asyncio.sleep(self._options.interval_ms / 1000)
+                continue
+            await self._write_queued()
+
+    async def _where_clickhouse_is(self) -> int:
+        visible = await self._writer.visible(self._options.topic, self._partition.partition)
+        first, _ = await self._reader.bounds(self._options.topic, self._partition.partition)
+        return max(visible or 0, record_start(first))
+
+    # -- from memory
+
+    async def _write_queued(self) -> None:
+        chunks: list[Folded] = []
+        events = 0
+        while self._queue and (not chunks or events + len(self._queue[0].decoded.events) <= self._options.block_events_max):
+            chunk = self._queue.popleft()
+            events += len(chunk.decoded.events)
+            chunks.append(chunk)
+        self._queued -= events
+        columns = EventColumns()
+        rows: dict[tuple[str, int, object], ChangedRow] = {}
+        uniques: list[NewUnique] = []
+        for chunk in chunks:
+            add_events(columns, chunk.decoded, chunk.accepted_flags)
+            rows.update({(c.meter.id, c.meter.version, c.bucket): c for c in chunk.rows})
+            uniques += chunk.uniques
+        await self._write(columns, rows.values(), uniques, chunks[-1].decoded.next, chunks[-1].newest_ms)
+
+    # -- from the log
+
+    async def _catch_up(self) -> None:
+        """Write what lies between here and what the state has, in blocks, reading the log again."""
+        end = self._partition.source_next
+        plan = self._partition.store.sink_plan
+        if plan is not None and plan.first == self.next < plan.next <= end:
+            end = plan.next
+        topic, number = self._options.topic, self._partition.partition
+        last = offset_of(end) if end == record_start(offset_of(end)) else offset_of(end) + 1
+        async for records, position in self._reader.read(topic, number, offset_of(self.next), last):
+            if not records:
+                decoded = Decoded(self.next, min(record_start(position), end))
+                await self._write_stored(decoded)
+                continue
+            decoded = decode(
+                records, namespace=self._options.namespace, partition=number, owner_of=self._owner_of, not_before=self.next
+            )
+            for part in decoded.before(end).cut(self._options.block_events_max):
+                await self._write_stored(part)
+
+    async def _write_stored(self, decoded: Decoded) -> None:
+        if decoded.next <= self.next:
+            return
+        flags, rows, uniques = stored_changes(self._partition.store, decoded)
+        columns = EventColumns()
+        add_events(columns, decoded, flags)
+        await self._write(columns, rows, uniques, decoded.next, decoded.newest_ms)
+
+    # -- the block
+
+    async def _write_ranges(self) -> None:
+        """Tell ClickHouse which positions the rows of a meter cover, when that is news."""
+        if self._news():
+            await self._write(EventColumns(), (), (), self.next, self._partition.store.newest_ms)
+
+    def _news(self) -> list[tuple[tuple[str, int], int | None]]:
+        return [(a.key, a.until) for a in self._partition.applied() if (a.key, a.until) not in self._ranges_written]
+
+    async def _write(
+        self,
+        columns: EventColumns,
+        rows: Iterable[ChangedRow],
+        uniques: Sequence[NewUnique],
+        block_next: int,
+        newest_ms: int,
+    ) -> None:
+        news = self._news()
+        block_rows = [_block_row(changed) for changed in rows]
+        ahead = max((row.row.position for row in block_rows), default=-1)
+        visible = block_next if ahead < block_next else self._visible
+        block = Block(
+            namespace=self._options.namespace,
+            topic=self._options.topic,
+            partition=self._partition.partition,
+            first=self.next,
+            next=block_next,
+            visible=visible,
+            newest_ms=newest_ms,
+            events=columns,
+            rows=block_rows,
+            uniques=[_block_unique(new) for new in uniques],
+            ranges=[a for a in self._partition.applied() if (a.key, a.until) in news],
+        )
+        self._partition.store.plan_block(SinkPlan(self.next, block_next))
+        self._reached(Step.BLOCK_PLANNED)
+        with metrics.sink_block_seconds.time():
+            await self._retried(lambda: self._writer.write_block(block))
+        self._reached(Step.BLOCK_WRITTEN)
+        self.next, self._visible = block_next, visible
+        self._ranges_written.update(news)
+        self._reached(Step.BLOCK_DONE)
+
+    async def _retried(self, call: Callable[[], Awaitable[T]]) -> T:
+        """The result of `call`, tried for as long as the other side is down."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(Unavailable),
+            wait=wait_exponential(multiplier=0.1, max=self._options.retry_s_max),
+            stop=stop_never,
+            before_sleep=_note_retry,
+        ):
+            with attempt:
+                return await call()
+        raise AssertionError("retries never stop")
+
+
+def _note_retry(retry: RetryCallState) -> None:
+    metrics.sink_retries.inc()
+    error = retry.outcome.exception() if retry.outcome else None
+    log.warning("ClickHouse is not there: trying again", extra={"attempt": retry.attempt_number, "error": str(error)})
+
+
+def add_events(columns: EventColumns, decoded: Decoded, flags: Sequence[bool]) -> None:
+    """Append the decoded events to the columns."""
+    events = decoded.events
+    columns.ids += [event.id for event in events]
+    columns.sources += [event.source for event in events]
+    columns.types += [event.type for event in events]
+    columns.subjects += [event.subject for event in events]
+    columns.datas += [str(event.data, "utf-8") for event in events]  # type: ignore[call-overload]
+    columns.seconds += decoded.seconds
+    columns.ingested_ms += decoded.appended_ms
+    columns.positions += decoded.positions
+    columns.accepted += flags
+
+
+def _block_row(changed: ChangedRow) -> BlockRow:
+    subject, minute, groups = changed.bucket
+    return BlockRow(changed.meter.id, changed.meter.version, subject, groups, minute, changed.row)
+
+
+def _block_unique(new: NewUnique) -> BlockUnique:
+    subject, minute, groups = new.bucket
+    return BlockUnique(new.meter.id, new.meter.version, subject, groups, minute, new.hash, new.position)
