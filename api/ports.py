@@ -71,7 +71,9 @@ class MeterUsage(Protocol):
         """Distinct subjects of the events of the meter's type in `[start, end)`, by code point."""
         ...
 
-    async def group_values(self, meter: Meter, key: str, start: int | None, end: int | None) -> list[str]:
+    async def group_values(
+        self, meter: Meter, key: str, start: int | None, end: int | None
+    ) -> list[str]:
         """Distinct values of group `key` in `[start, end)`, sorted."""
         ...
 
@@ -95,7 +97,9 @@ class Meters(Protocol):
         """Soft; deleting a deleted one by id is fine; NotFound."""
         ...
 
-    async def list(self, *, order_by: str, descending: bool, include_deleted: bool, limit: int) -> list[Meter]:
+    async def list(
+        self, *, order_by: str, descending: bool, include_deleted: bool, limit: int
+    ) -> list[Meter]:
         """Up to `limit` meters."""
         ...
 

@@ -65,12 +65,17 @@ def decode_request(content_type: str | None, body: bytes, received_at: datetime)
     """The events of a request, checked; a missing time becomes `received_at`. Refused with the event's index in `field`."""
     events = _split(content_type, body)
     many = len(events) > 1
-    return [_checked(event, f"$[{i}]" if many else "$", received_at) for i, event in enumerate(events)]
+    return [
+        _checked(event, f"$[{i}]" if many else "$", received_at) for i, event in enumerate(events)
+    ]
 
 
 def _split(content_type: str | None, body: bytes) -> list[dict[str, msgspec.Raw]]:
     if content_type not in (SINGLE, BATCH, JSON):
-        raise Refused("invalid_content_type", f"invalid content type: {content_type or 'none'}; send {SINGLE}, {BATCH} or {JSON}")
+        raise Refused(
+            "invalid_content_type",
+            f"invalid content type: {content_type or 'none'}; send {SINGLE}, {BATCH} or {JSON}",
+        )
     try:
         if content_type == SINGLE:
             return [_raw_one(body)]
@@ -98,7 +103,11 @@ def _checked(raw: dict[str, msgspec.Raw], where: str, received_at: datetime) -> 
     for name in _TEXTS:
         texts[name] = _text(raw.get(name), f"{where}.{name}")
     if texts["specversion"] not in SPECVERSIONS:
-        raise Refused("specversion_unknown", f"specversion {texts['specversion']!r}: 1.0 is understood", f"{where}.specversion")
+        raise Refused(
+            "specversion_unknown",
+            f"specversion {texts['specversion']!r}: 1.0 is understood",
+            f"{where}.specversion",
+        )
     return Envelope(
         id=texts["id"],
         source=_uri(texts["source"], f"{where}.source"),
@@ -120,7 +129,9 @@ def _text(raw: msgspec.Raw | None, field: str) -> str:
     if not text:
         raise Refused("empty_field", f"{field[2:]} is empty", field)
     if len(text) > ATTRIBUTE_LENGTH_MAX:
-        raise Refused("field_too_long", f"{field[2:]} has more than {ATTRIBUTE_LENGTH_MAX} characters", field)
+        raise Refused(
+            "field_too_long", f"{field[2:]} has more than {ATTRIBUTE_LENGTH_MAX} characters", field
+        )
     return text
 
 
@@ -135,20 +146,36 @@ def _time(raw: msgspec.Raw | None, field: str) -> datetime | None:
         return None
     text = bytes(raw)
     if len(text) > 11 and text[:1] == b'"' and text[11:12] not in b"Tt":
-        raise Refused("time_invalid", f"time is an RFC 3339 date-time with a zone: {text.decode(errors='replace')[:80]}", field)
+        raise Refused(
+            "time_invalid",
+            f"time is an RFC 3339 date-time with a zone: {text.decode(errors='replace')[:80]}",
+            field,
+        )
     try:
         return _decode_time(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise Refused("time_invalid", f"time is an RFC 3339 date-time with a zone: {text.decode(errors='replace')[:80]}", field) from None
+        raise Refused(
+            "time_invalid",
+            f"time is an RFC 3339 date-time with a zone: {text.decode(errors='replace')[:80]}",
+            field,
+        ) from None
 
 
 def _data(raw: dict[str, msgspec.Raw], where: str) -> msgspec.Raw:
     for name in raw.keys() - _KNOWN:
         if bytes(raw[name])[:1] in (b"{", b"["):
-            raise Refused("extension_invalid", f"extension attribute {name!r} is a text, number or boolean", f"{where}.{name}")
+            raise Refused(
+                "extension_invalid",
+                f"extension attribute {name!r} is a text, number or boolean",
+                f"{where}.{name}",
+            )
     content_type = raw.get("datacontenttype")
     if content_type is not None and _decode_any(content_type) not in (None, JSON):
-        raise Refused("datacontenttype_unknown", f"datacontenttype is {JSON} or null", f"{where}.datacontenttype")
+        raise Refused(
+            "datacontenttype_unknown",
+            f"datacontenttype is {JSON} or null",
+            f"{where}.datacontenttype",
+        )
     schema = raw.get("dataschema")
     if schema is not None and not isinstance(_decode_any(schema), str | None):
         raise Refused("wrong_type", "dataschema is a URI or null", f"{where}.dataschema")
@@ -160,10 +187,14 @@ def _data(raw: dict[str, msgspec.Raw], where: str) -> msgspec.Raw:
     try:
         found = _decode_object(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused("data_not_object", f"data is a JSON object or null: {error}", f"{where}.data") from None
+        raise Refused(
+            "data_not_object", f"data is a JSON object or null: {error}", f"{where}.data"
+        ) from None
     for name, value in found.items():
         if value is None:
-            raise Refused("data_null_property", f"data.{name} is null: leave it out", f"{where}.data.{name}")
+            raise Refused(
+                "data_null_property", f"data.{name} is null: leave it out", f"{where}.data.{name}"
+            )
     return data
 
 
@@ -188,7 +219,10 @@ def encode_records(
     for partition, event in events:
         text = _encode(event)
         if len(text) + 2 > record_bytes_max:
-            raise Refused("event_too_large", f"event {event.id[:100]!r} has {len(text)} bytes, {record_bytes_max - 2} are allowed")
+            raise Refused(
+                "event_too_large",
+                f"event {event.id[:100]!r} has {len(text)} bytes, {record_bytes_max - 2} are allowed",
+            )
         found = open_.setdefault(partition, [])
         if found and sizes[partition] + len(text) + 1 > record_bytes_max:
             records.append((partition, keys[partition], _joined(found)))

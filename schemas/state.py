@@ -225,7 +225,9 @@ class Applied:
 
     def encoded(self) -> tuple[bytes, bytes]:
         """Key and value as stored."""
-        return row_key_prefix(*self.key), msgspec.json.encode({"meter": self.meter, "start": self.start, "until": self.until})
+        return row_key_prefix(*self.key), msgspec.json.encode(
+            {"meter": self.meter, "start": self.start, "until": self.until}
+        )
 
 
 class _AppliedWire(msgspec.Struct):
@@ -258,4 +260,3 @@ def decode_marker(value: bytes) -> Marker:
 def decode_plan(value: bytes) -> SinkPlan:
     """The inverse of `encode_struct` for plans."""
     return msgspec.msgpack.decode(value, type=SinkPlan)
-

@@ -45,7 +45,11 @@ class TopicNames:
 def names(namespace: str) -> TopicNames:
     """The names in `namespace`; Refused when it cannot be part of a topic's name."""
     if not _NAMESPACE.match(namespace) or len(namespace) > 64:
-        raise Refused("namespace_invalid", f"a namespace is letters and digits joined by single _, at most 64: {namespace!r}", "namespace")
+        raise Refused(
+            "namespace_invalid",
+            f"a namespace is letters and digits joined by single _, at most 64: {namespace!r}",
+            "namespace",
+        )
     prefix = f"om_{namespace}"
     return TopicNames(
         events=f"{prefix}_events",

@@ -44,11 +44,15 @@ class Consumer(driver.Consumer):
             log.info("records fetched while the flow was stopped: seeking back")
             await self.perform_seek()
             return
-        for tp, chunk in _round_robin([(tp, self._chunks(tp, found)) for tp, found in records.items()]):
+        for tp, chunk in _round_robin(
+            [(tp, self._chunks(tp, found)) for tp, found in records.items()]
+        ):
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 return
             if active is None or tp in active or tp in self._buffered_partitions:
-                room = self.partitions.wait_for_room(sum(len(record.value or b"") for record in chunk))
+                room = self.partitions.wait_for_room(
+                    sum(len(record.value or b"") for record in chunk)
+                )
                 await self.wait_first(room, self.suspend_flow.wait())
                 yield tp, _message(tp, chunk, generation)
 
@@ -58,7 +62,9 @@ class Consumer(driver.Consumer):
         size = 0
         for record in records:
             length = len(record.value or b"")
-            if chunk and (len(chunk) >= self.chunk_records_max or size + length > self.chunk_bytes_max):
+            if chunk and (
+                len(chunk) >= self.chunk_records_max or size + length > self.chunk_bytes_max
+            ):
                 yield chunk
                 chunk, size = [], 0
             chunk.append(record)

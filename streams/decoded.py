@@ -110,10 +110,17 @@ class Decoded:
 
 
 def decode(
-    records: Sequence[Record], *, namespace: str, partition: int, owner_of: Callable[[str], int], not_before: int
+    records: Sequence[Record],
+    *,
+    namespace: str,
+    partition: int,
+    owner_of: Callable[[str], int],
+    not_before: int,
 ) -> Decoded:
     """Decode `records`; events at positions below `not_before` are left out (they were handled before)."""
-    decoded = Decoded(max(record_start(records[0].offset), not_before), record_start(records[-1].offset + 1))
+    decoded = Decoded(
+        max(record_start(records[0].offset), not_before), record_start(records[-1].offset + 1)
+    )
     single = ENVELOPE_DECODER.decode
     for record in records:
         value = record.value
@@ -131,14 +138,21 @@ def decode(
 
 
 def _decode_slowly(
-    decoded: Decoded, record: Record, namespace: str, partition: int, owner_of: Callable[[str], int], not_before: int
+    decoded: Decoded,
+    record: Record,
+    namespace: str,
+    partition: int,
+    owner_of: Callable[[str], int],
+    not_before: int,
 ) -> None:
     """A record that is not one plain event: an array of events, or nothing that can be counted."""
     start = record_start(record.offset)
     try:
         events = decode_record(record.value or b"")
         if len(events) > EVENTS_PER_RECORD_MAX:
-            raise Refused("too_many_events", f"a record holds at most {EVENTS_PER_RECORD_MAX} events")
+            raise Refused(
+                "too_many_events", f"a record holds at most {EVENTS_PER_RECORD_MAX} events"
+            )
     except Refused as refused:
         if start >= not_before:
             decoded.rejected.append(_rejected(start, record, record.value or b"", refused))
@@ -163,7 +177,11 @@ def _take(
     second = record.timestamp // 1000 if time is None else int(time.timestamp())
     try:
         if not SECOND_MIN <= second <= SECOND_MAX:
-            raise Refused("time_out_of_range", f"the time of an event lies after 1970-01-01T00:00:00Z and before 2300: {time}", "$.time")
+            raise Refused(
+                "time_out_of_range",
+                f"the time of an event lies after 1970-01-01T00:00:00Z and before 2300: {time}",
+                "$.time",
+            )
         raw = event.data
         data = _decode_data(raw) if raw else None
     except Refused as refused:

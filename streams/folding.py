@@ -134,7 +134,9 @@ class Folder:
         self._changed.append(applied)
 
     def _regroup(self) -> None:
-        self._by_type = groupings(meter_of(a.meter) for a in self._applied.values() if a.until is None)
+        self._by_type = groupings(
+            meter_of(a.meter) for a in self._applied.values() if a.until is None
+        )
         self._caches = {
             (g.event_type, g.paths): {} for found in self._by_type.values() for g in found
         }
@@ -147,7 +149,9 @@ class Folder:
     @property
     def measures_max(self) -> int:
         """The most rows that one event can change."""
-        return max((sum(len(g.measures) for g in found) for found in self._by_type.values()), default=0)
+        return max(
+            (sum(len(g.measures) for g in found) for found in self._by_type.values()), default=0
+        )
 
     # -- the fold
 
@@ -167,7 +171,9 @@ class Folder:
         self.next = decoded.next
         return folded
 
-    async def _judge(self, decoded: Decoded, slices: Slices) -> tuple[list[bool], list[tuple[bytes, int]]]:
+    async def _judge(
+        self, decoded: Decoded, slices: Slices
+    ) -> tuple[list[bool], list[tuple[bytes, int]]]:
         """Which events count: those whose id is not known from an earlier position."""
         flags: list[bool] = []
         ids: list[tuple[bytes, int]] = []
@@ -175,7 +181,9 @@ class Folder:
         hashes, positions = decoded.hashes, decoded.positions
         for start in range(0, len(hashes), _SEEN_SLICE):
             part = hashes[start : start + _SEEN_SLICE]
-            for key, at, stored in zip(part, positions[start:], self._store.seen(part), strict=False):
+            for key, at, stored in zip(
+                part, positions[start:], self._store.seen(part), strict=False
+            ):
                 if (stored is not None and stored < at) or key in under_way:
                     flags.append(False)
                 else:
@@ -191,13 +199,22 @@ class Folder:
         subjects = [event.subject for event in events]
         chosen = [i for i, flag in enumerate(flags) if flag and types[i] in by_type]
         for start in range(0, len(chosen), _SEEN_SLICE):
-            fill_buckets(chosen[start : start + _SEEN_SLICE], types, subjects, decoded.seconds, decoded.datas, by_type)
+            fill_buckets(
+                chosen[start : start + _SEEN_SLICE],
+                types,
+                subjects,
+                decoded.seconds,
+                decoded.datas,
+                by_type,
+            )
             await slices.breathe()
 
     async def _fold_grouping(self, grouping: Grouping, folded: Folded, slices: Slices) -> None:
         cache = self._caches[grouping.event_type, grouping.paths]
         buckets, grouping.buckets = grouping.buckets, {}
-        await self._load(grouping, [key for key in buckets if key not in cache], cache, folded.week, slices)
+        await self._load(
+            grouping, [key for key in buckets if key not in cache], cache, folded.week, slices
+        )
         decoded = folded.decoded
         positions, seconds, datas = decoded.positions, decoded.seconds, decoded.datas
         rows, stored, usage = folded.rows, folded.stored, folded.usage
@@ -206,7 +223,9 @@ class Folder:
         for key, bucket in buckets.items():
             entry = cache[key]
             for j, measure in enumerate(grouping.measures):
-                row = measure.fold(entry.rows[j], bucket, positions, seconds, datas, measure.find_value)
+                row = measure.fold(
+                    entry.rows[j], bucket, positions, seconds, datas, measure.find_value
+                )
                 entry.rows[j] = row
                 row_key, value = entry.keys[j], encode(row)
                 rows.append(ChangedRow(measure.meter, key, row))
@@ -220,9 +239,17 @@ class Folder:
         self._trim(cache)
 
     async def _load(
-        self, grouping: Grouping, keys: list[BucketKey], cache: dict[BucketKey, _Entry], week: int, slices: Slices
+        self,
+        grouping: Grouping,
+        keys: list[BucketKey],
+        cache: dict[BucketKey, _Entry],
+        week: int,
+        slices: Slices,
     ) -> None:
-        prefixes = [state.row_key_prefix(measure.meter.id, measure.meter.version) for measure in grouping.measures]
+        prefixes = [
+            state.row_key_prefix(measure.meter.id, measure.meter.version)
+            for measure in grouping.measures
+        ]
         for start in range(0, len(keys), _SEEN_SLICE):
             part = keys[start : start + _SEEN_SLICE]
             row_keys = [[prefix + state.row_key_body(*key) for prefix in prefixes] for key in part]
@@ -237,7 +264,13 @@ class Folder:
             await slices.breathe()
 
     def _fold_uniques(
-        self, measure: Measure, key: BucketKey, row_key: bytes, week: int, bucket: list[int], folded: Folded
+        self,
+        measure: Measure,
+        key: BucketKey,
+        row_key: bytes,
+        week: int,
+        bucket: list[int],
+        folded: Folded,
     ) -> None:
         assert measure.find_value is not None
         texts = unique_texts(bucket, folded.decoded.datas, measure.find_value)
@@ -246,7 +279,9 @@ class Folder:
         last = folded.decoded.positions[bucket[-1]]
         known = self._known_uniques
         fresh = [i for i, unique in enumerate(unique_keys) if unique not in known]
-        for i, there in zip(fresh, self._store.has_uniques([unique_keys[i] for i in fresh]), strict=True):
+        for i, there in zip(
+            fresh, self._store.has_uniques([unique_keys[i] for i in fresh]), strict=True
+        ):
             known[unique_keys[i]] = None
             if there:
                 continue
@@ -299,7 +334,10 @@ def stored_changes(
         counted = [
             i
             for i, at in enumerate(decoded.positions)
-            if flags[i] and types[i] in by_type and applied.start <= at and (applied.until is None or at < applied.until)
+            if flags[i]
+            and types[i] in by_type
+            and applied.start <= at
+            and (applied.until is None or at < applied.until)
         ]
         fill_buckets(counted, types, subjects, decoded.seconds, decoded.datas, by_type)
         for grouping in (g for found in by_type.values() for g in found):
@@ -308,7 +346,11 @@ def stored_changes(
 
 
 def _read_back(
-    store: PartitionStore, grouping: Grouping, decoded: Decoded, rows: list[ChangedRow], uniques: list[NewUnique]
+    store: PartitionStore,
+    grouping: Grouping,
+    decoded: Decoded,
+    rows: list[ChangedRow],
+    uniques: list[NewUnique],
 ) -> None:
     (measure,) = grouping.measures
     meter = measure.meter
@@ -322,4 +364,6 @@ def _read_back(
         if measure.counts_uniques and measure.find_value is not None:
             bucket = grouping.buckets[key]
             for text in unique_texts(bucket, decoded.datas, measure.find_value):
-                uniques.append(NewUnique(meter, key, state.value_hash(text), decoded.positions[bucket[-1]]))
+                uniques.append(
+                    NewUnique(meter, key, state.value_hash(text), decoded.positions[bucket[-1]])
+                )

@@ -26,7 +26,7 @@ from tables.store import PartitionStore
 log = logging.getLogger(__name__)
 
 Acknowledge = Callable[[], Awaitable[object]]
-FoldedHook = Callable[[Folded], Awaitable[None]]
+FoldedHook = Callable[[int, Folded], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,9 @@ class Partition:
         self._arrived = asyncio.Event()
         self._landed = asyncio.Event()
         self._landed.set()
-        self._completer = asyncio.create_task(self._complete_in_order(), name=f"complete-{partition}")
+        self._completer = asyncio.create_task(
+            self._complete_in_order(), name=f"complete-{partition}"
+        )
 
     @property
     def source_next(self) -> int:
@@ -160,7 +162,9 @@ class Partition:
         self._arrived.set()
 
     def _changelog(self, folded: Folded) -> Sequence[LogRecord]:
-        return folded.changelog(topic_id=self.store.topic_id, partition=self.partition, generation=self.generation)
+        return folded.changelog(
+            topic_id=self.store.topic_id, partition=self.partition, generation=self.generation
+        )
 
     async def _complete_in_order(self) -> None:
         try:
@@ -191,8 +195,7 @@ class Partition:
             self._folder.apply(folded, changelog_next=end, generation=self.generation)
         self._reached(Step.CHUNK_APPLIED)
         metrics.observe_chunk(self.partition, folded)
-        await self._on_applied(folded)
+        self._on_applied(self.partition, folded)
         if flight.acknowledge is not None:
             await flight.acknowledge()
             self._reached(Step.CHUNK_ACKNOWLEDGED)
-

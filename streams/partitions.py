@@ -17,6 +17,7 @@ from streams import metrics
 from streams.folding import Folded
 from streams.partition import Partition, PartitionOptions
 from streams.ports import ChunkLog, PartitionReader
+from streams.sink import Sink
 from streams.steps import Step, StepHook
 from tables.restore import Restorer
 from tables.store import PartitionStore, StateCorrupt
@@ -72,8 +73,7 @@ class Partitions:
         live_meters: Callable[[], Sequence[MeterRecord]],
         options: PartitionOptions,
         buffer_bytes_max: int,
-        on_applied: Callable[[int, Folded], Awaitable[None]],
-        on_owned: Callable[[Sequence[Partition]], Awaitable[None]],
+        sink: Sink | None,
         reached: StepHook,
     ) -> None:
         self.owned: dict[int, Partition] = {}
@@ -85,8 +85,7 @@ class Partitions:
         self._reader = reader
         self._live_meters = live_meters
         self._options = options
-        self._on_applied = on_applied
-        self._on_owned = on_owned
+        self._sink = sink
         self._reached = reached
         self._owners = Owners(topics.partitions)
         self._buffer_bytes_max = buffer_bytes_max
@@ -110,7 +109,10 @@ class Partitions:
 
     def next_positions(self) -> dict[TP, int]:
         """Where reading goes on, for each restored partition."""
-        return {TP(self._topics.events, number): owned.source_next for number, owned in self.owned.items()}
+        return {
+            TP(self._topics.events, number): owned.source_next
+            for number, owned in self.owned.items()
+        }
 
     async def wait_for_room(self, size: int) -> None:
         """Wait until `size` more bytes may wait in the stream's buffer."""
@@ -120,7 +122,9 @@ class Partitions:
         self._buffered_bytes += size
 
     def _leave_buffer(self, records: Iterable[Any]) -> None:
-        self._buffered_bytes = max(0, self._buffered_bytes - sum(len(r.value or b"") for r in records))
+        self._buffered_bytes = max(
+            0, self._buffered_bytes - sum(len(r.value or b"") for r in records)
+        )
         self._room.set()
 
     async def drain(self) -> None:
@@ -152,12 +156,15 @@ class Partitions:
     async def restore(self, assignment: Iterable[TP], generation: int) -> None:
         """Own exactly `assignment`: give up the rest, bring every state up to the end of its changelog."""
         mine = sorted(tp.partition for tp in assignment if tp.topic == self._topics.events)
+        if self._sink is not None:
+            await self._sink.give_up()
         for number in [n for n in self.owned if n not in mine]:
             await self.owned.pop(number).close()
         for number in mine:
             await self._restore_one(number, generation)
-        await self._on_owned([self.owned[number] for number in mine])
         await self.apply_catalog()
+        if self._sink is not None:
+            await self._sink.own([self.owned[number] for number in mine])
         self.restored.set()
 
     async def close(self) -> None:
@@ -186,20 +193,25 @@ class Partitions:
             partition=number,
             owner_of=self._owners.of,
             options=self._options,
-            on_applied=lambda folded: self._on_applied(number, folded),
+            on_applied=self._to_sink,
             on_failure=self._crash,
             reached=self._reached,
         )
         partition.generation = generation
         self.owned[number] = partition
         self._reached(Step.RESTORE_DONE)
-        log.info("partition restored", extra={"partition": number, "source_next": store.source_next})
+        log.info(
+            "partition restored", extra={"partition": number, "source_next": store.source_next}
+        )
 
     def _open(self, number: int) -> PartitionStore:
         try:
             return self._open_store(number)
         except StateCorrupt:
-            log.exception("state unreadable: deleted, to be restored from the changelog", extra={"partition": number})
+            log.exception(
+                "state unreadable: deleted, to be restored from the changelog",
+                extra={"partition": number},
+            )
             self._destroy_store(number)
             return self._open_store(number)
 
@@ -213,7 +225,9 @@ class Partitions:
             )
         restorer = Restorer(store)
         rows = 0
-        async for records, position in self._reader.read(self._topics.changelog, number, start, end):
+        async for records, position in self._reader.read(
+            self._topics.changelog, number, start, end
+        ):
             rows += len(records)
             restorer.feed([(r.key or b"", r.value, r.offset) for r in records], position)
             metrics.restored_rows.inc(len(records))
@@ -239,6 +253,10 @@ class Partitions:
                 f"partition {number}: offset {wanted} of {self._topics.events} is next, but the log ends at {end}: "
                 "the topic was made anew. Use the topic's own state, or delete the state and its changelog."
             )
+
+    def _to_sink(self, number: int, folded: Folded) -> None:
+        if self._sink is not None:
+            self._sink.take(number, folded)
 
     async def _crash(self, error: BaseException) -> None:
         if self._app is not None:

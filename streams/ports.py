@@ -18,7 +18,9 @@ LogRecord = tuple[bytes, bytes | None]
 class ChunkLog(Protocol):
     """The topics a chunk is written to."""
 
-    async def append_changelog(self, partition: int, records: Sequence[LogRecord]) -> Awaitable[int]:
+    async def append_changelog(
+        self, partition: int, records: Sequence[LogRecord]
+    ) -> Awaitable[int]:
         """Queue one record batch, all or nothing; awaiting the result gives the offset after it. ChunkTooLarge."""
         ...
 
@@ -26,7 +28,9 @@ class ChunkLog(Protocol):
         """Queue absolute usage rows."""
         ...
 
-    async def append_rejected(self, partition: int, events: Sequence[RejectedEvent]) -> Awaitable[None]:
+    async def append_rejected(
+        self, partition: int, events: Sequence[RejectedEvent]
+    ) -> Awaitable[None]:
         """Queue rejected events with their reasons as headers."""
         ...
 
@@ -42,7 +46,9 @@ class PartitionReader(Protocol):
         """(first offset retained, end offset)."""
         ...
 
-    def read(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[tuple[Sequence[Record], int]]:
+    def read(
+        self, topic: str, partition: int, start: int, end: int
+    ) -> AsyncIterator[tuple[Sequence[Record], int]]:
         """Fetched lists of records in [start, end) with the reader's position after each; ends at `end`."""
         ...
 
@@ -60,6 +66,10 @@ class UsageWriter(Protocol):
 
     async def visible(self, topic: str, partition: int) -> int | None:
         """Up to which position the partition's events are readable, None before the first block."""
+        ...
+
+    def close(self) -> None:
+        """Stop for good."""
         ...
 
 

@@ -14,7 +14,9 @@ class Recovery(FaustRecovery):
 
     async def _resume_streams(self, generation_id: int = 0) -> None:
         if self.app.consumer_generation_id == generation_id:
-            await self._wait(self.app.partitions.restore(self.app.consumer.assignment(), generation_id))
+            await self._wait(
+                self.app.partitions.restore(self.app.consumer.assignment(), generation_id)
+            )
         await super()._resume_streams(generation_id=generation_id)
 
 

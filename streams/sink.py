@@ -15,7 +15,13 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_never, wait_exponential
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    stop_never,
+    wait_exponential,
+)
 
 from domain.errors import Unavailable
 from schemas.position import offset_of, record_start
@@ -67,7 +73,7 @@ class PartitionSink:
         self._queue: deque[Folded] = deque()
         self._queued = 0
         self._queue_next: int | None = None
-        self._visible = 0
+        self.visible = 0
         self._ranges_written: set[tuple[tuple[str, int], int | None]] = set()
         self._wake = asyncio.Event()
         self.next = 0
@@ -75,9 +81,14 @@ class PartitionSink:
     def take(self, folded: Folded) -> None:
         """A chunk is on disk: keep it for the next block, or leave it to be read again when the buffer is full."""
         decoded = folded.decoded
-        if self._queue_next is None or decoded.next <= self._queue_next and decoded.next != decoded.first:
+        if self._queue_next is None or (
+            decoded.next <= self._queue_next and decoded.next != decoded.first
+        ):
             return
-        too_many = self._queued + len(decoded.events) > self._options.buffer_events_max and self._queued > 0
+        too_many = (
+            self._queued + len(decoded.events) > self._options.buffer_events_max
+            and self._queued > 0
+        )
         if decoded.first > self._queue_next or too_many:
             self._forget_queue()
         else:
@@ -93,7 +104,9 @@ class PartitionSink:
 
     async def run(self) -> None:
         """Write blocks until cancelled."""
-        self.next = self._visible = await self._retried(self._where_clickhouse_is)
+        self.next = self.visible = await until_available(
+            self._where_clickhouse_is, self._options.retry_s_max
+        )
         while True:
             behind = self._partition.source_next - self.next
             metrics.sink_behind.labels(str(self._partition.partition)).set(max(0, behind) >> 20)
@@ -121,7 +134,10 @@ class PartitionSink:
     async def _write_queued(self) -> None:
         chunks: list[Folded] = []
         events = 0
-        while self._queue and (not chunks or events + len(self._queue[0].decoded.events) <= self._options.block_events_max):
+        while self._queue and (
+            not chunks
+            or events + len(self._queue[0].decoded.events) <= self._options.block_events_max
+        ):
             chunk = self._queue.popleft()
             events += len(chunk.decoded.events)
             chunks.append(chunk)
@@ -133,7 +149,9 @@ class PartitionSink:
             add_events(columns, chunk.decoded, chunk.accepted_flags)
             rows.update({(c.meter.id, c.meter.version, c.bucket): c for c in chunk.rows})
             uniques += chunk.uniques
-        await self._write(columns, rows.values(), uniques, chunks[-1].decoded.next, chunks[-1].newest_ms)
+        await self._write(
+            columns, rows.values(), uniques, chunks[-1].decoded.next, chunks[-1].newest_ms
+        )
 
     # -- from the log
 
@@ -151,7 +169,11 @@ class PartitionSink:
                 await self._write_stored(decoded)
                 continue
             decoded = decode(
-                records, namespace=self._options.namespace, partition=number, owner_of=self._owner_of, not_before=self.next
+                records,
+                namespace=self._options.namespace,
+                partition=number,
+                owner_of=self._owner_of,
+                not_before=self.next,
             )
             for part in decoded.before(end).cut(self._options.block_events_max):
                 await self._write_stored(part)
@@ -172,7 +194,11 @@ class PartitionSink:
             await self._write(EventColumns(), (), (), self.next, self._partition.store.newest_ms)
 
     def _news(self) -> list[tuple[tuple[str, int], int | None]]:
-        return [(a.key, a.until) for a in self._partition.applied() if (a.key, a.until) not in self._ranges_written]
+        return [
+            (a.key, a.until)
+            for a in self._partition.applied()
+            if (a.key, a.until) not in self._ranges_written
+        ]
 
     async def _write(
         self,
@@ -185,7 +211,7 @@ class PartitionSink:
         news = self._news()
         block_rows = [_block_row(changed) for changed in rows]
         ahead = max((row.row.position for row in block_rows), default=-1)
-        visible = block_next if ahead < block_next else self._visible
+        visible = block_next if ahead < block_next else self.visible
         block = Block(
             namespace=self._options.namespace,
             topic=self._options.topic,
@@ -202,29 +228,111 @@ class PartitionSink:
         self._partition.store.plan_block(SinkPlan(self.next, block_next))
         self._reached(Step.BLOCK_PLANNED)
         with metrics.sink_block_seconds.time():
-            await self._retried(lambda: self._writer.write_block(block))
+            await until_available(
+                lambda: self._writer.write_block(block), self._options.retry_s_max
+            )
         self._reached(Step.BLOCK_WRITTEN)
-        self.next, self._visible = block_next, visible
+        self.next, self.visible = block_next, visible
         self._ranges_written.update(news)
         self._reached(Step.BLOCK_DONE)
-
-    async def _retried(self, call: Callable[[], Awaitable[T]]) -> T:
-        """The result of `call`, tried for as long as the other side is down."""
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(Unavailable),
-            wait=wait_exponential(multiplier=0.1, max=self._options.retry_s_max),
-            stop=stop_never,
-            before_sleep=_note_retry,
-        ):
-            with attempt:
-                return await call()
-        raise AssertionError("retries never stop")
 
 
 def _note_retry(retry: RetryCallState) -> None:
     metrics.sink_retries.inc()
     error = retry.outcome.exception() if retry.outcome else None
-    log.warning("ClickHouse is not there: trying again", extra={"attempt": retry.attempt_number, "error": str(error)})
+    log.warning(
+        "ClickHouse is not there: trying again",
+        extra={"attempt": retry.attempt_number, "error": str(error)},
+    )
+
+
+class Sink:
+    """The sinks of the owned partitions."""
+
+    def __init__(
+        self,
+        writer: UsageWriter,
+        reader: PartitionReader,
+        *,
+        owner_of: Callable[[str], int],
+        options: SinkOptions,
+        on_failure: Callable[[BaseException], None],
+        reached: StepHook,
+    ) -> None:
+        self.tables_made = asyncio.Event()
+        self._writer = writer
+        self._reader = reader
+        self._owner_of = owner_of
+        self._options = options
+        self._on_failure = on_failure
+        self._reached = reached
+        self._sinks: dict[int, PartitionSink] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def take(self, number: int, folded: Folded) -> None:
+        """A chunk of partition `number` is on disk."""
+        sink = self._sinks.get(number)
+        if sink is not None:
+            sink.take(folded)
+
+    async def own(self, partitions: Sequence[Partition]) -> None:
+        """Start a sink for each partition."""
+        for owned in partitions:
+            sink = PartitionSink(
+                owned,
+                self._writer,
+                self._reader,
+                owner_of=self._owner_of,
+                options=self._options,
+                reached=self._reached,
+            )
+            self._sinks[owned.partition] = sink
+            self._tasks.append(asyncio.create_task(self._run(sink), name=f"sink-{owned.partition}"))
+
+    async def give_up(self) -> None:
+        """Stop every sink; a block under way is finished or repeated by the next owner."""
+        tasks, self._tasks = self._tasks, []
+        self._sinks.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """Stop for good."""
+        await self.give_up()
+        self._writer.close()
+
+    def visible_positions(self) -> dict[int, int]:
+        """Up to which position reads see each partition."""
+        return {number: sink.visible for number, sink in self._sinks.items()}
+
+    async def when_available(self, call: Callable[[], Awaitable[T]]) -> T:
+        """The result of `call`, tried until ClickHouse is there."""
+        return await until_available(call, self._options.retry_s_max)
+
+    async def _run(self, sink: PartitionSink) -> None:
+        try:
+            await self.tables_made.wait()
+            await sink.run()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            log.exception("the sink failed")
+            self._on_failure(error)
+            raise
+
+
+async def until_available(call: Callable[[], Awaitable[T]], retry_s_max: float) -> T:
+    """The result of `call`, tried for as long as the other side is down."""
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception_type(Unavailable),
+        wait=wait_exponential(multiplier=0.1, max=retry_s_max),
+        stop=stop_never,
+        before_sleep=_note_retry,
+    ):
+        with attempt:
+            return await call()
+    raise AssertionError("retries never stop")
 
 
 def add_events(columns: EventColumns, decoded: Decoded, flags: Sequence[bool]) -> None:
@@ -248,4 +356,6 @@ def _block_row(changed: ChangedRow) -> BlockRow:
 
 def _block_unique(new: NewUnique) -> BlockUnique:
     subject, minute, groups = new.bucket
-    return BlockUnique(new.meter.id, new.meter.version, subject, groups, minute, new.hash, new.position)
+    return BlockUnique(
+        new.meter.id, new.meter.version, subject, groups, minute, new.hash, new.position
+    )

@@ -39,10 +39,15 @@ class Restorer:
                 continue
             marker = state.decode_marker(record[1])
             if marker.schema_version != state.SCHEMA_VERSION:
-                raise StateOfAnotherVersion(f"changelog written with format {marker.schema_version}")
+                raise StateOfAnotherVersion(
+                    f"changelog written with format {marker.schema_version}"
+                )
             if marker.source_next < (newest or stamp).source_next:
                 first = record[2] - marker.records + 1
-                log.warning("batch of a stale worker left out", extra={"offset": first, "records": marker.records})
+                log.warning(
+                    "batch of a stale worker left out",
+                    extra={"offset": first, "records": marker.records},
+                )
                 whole += [kept for kept in self._pending if kept[2] < first]
             else:
                 newest = marker
@@ -53,7 +58,9 @@ class Restorer:
             return
         self._apply(whole, newest, done if self._pending else max(done, position), stamp)
 
-    def _apply(self, records: list[Fetched], marker: Marker | None, changelog_next: int, stamp: Stamp) -> None:
+    def _apply(
+        self, records: list[Fetched], marker: Marker | None, changelog_next: int, stamp: Stamp
+    ) -> None:
         weekly: list[tuple[int, bytes, bytes | None]] = []
         ids: list[tuple[int, int, Sequence[tuple[bytes, int]]]] = []
         applied: list[tuple[bytes, bytes]] = []
@@ -62,7 +69,9 @@ class Restorer:
             if kind == changelog.WEEKLY:
                 weekly.append((*changelog.split_weekly(key), value))
             elif kind == changelog.IDS and value is not None:
-                ids.append((changelog.week_of_ids(key), state.unpack_u64(key[3:]), state.unpack_ids(value)))
+                ids.append(
+                    (changelog.week_of_ids(key), state.unpack_u64(key[3:]), state.unpack_ids(value))
+                )
             elif kind == changelog.APPLIED and value is not None:
                 applied.append((key[1:], value))
         at = marker or stamp
@@ -71,6 +80,11 @@ class Restorer:
             ids=ids,
             applied=applied,
             stamp=Stamp(
-                at.topic_id, at.partition, at.source_next, changelog_next, at.generation, max(at.newest_ms, stamp.newest_ms)
+                at.topic_id,
+                at.partition,
+                at.source_next,
+                changelog_next,
+                at.generation,
+                max(at.newest_ms, stamp.newest_ms),
             ),
         )

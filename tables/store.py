@@ -16,7 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteBufferManager
+from rocksdict import (
+    AccessType,
+    BlockBasedOptions,
+    Cache,
+    Options,
+    Rdict,
+    WriteBatch,
+    WriteBufferManager,
+)
 
 from schemas import state
 from schemas.state import ROW, SEEN, UNIQUE, WEEK_MS, Applied, SinkPlan, Stamp
@@ -109,14 +117,20 @@ class PartitionStore:
         if self._stamp.schema_version != state.SCHEMA_VERSION:
             found = self._stamp.schema_version
             self.close()
-            raise StateOfAnotherVersion(f"{path}: format {found}, this version writes {state.SCHEMA_VERSION}")
+            raise StateOfAnotherVersion(
+                f"{path}: format {found}, this version writes {state.SCHEMA_VERSION}"
+            )
 
     # -- opening and closing
 
     def _open(self) -> Any:
         exists = (self._path / "CURRENT").exists()
         try:
-            families = [name for name in Rdict.list_cf(str(self._path)) if name != "default"] if exists else []
+            families = (
+                [name for name in Rdict.list_cf(str(self._path)) if name != "default"]
+                if exists
+                else []
+            )
             self._opened = families
             return Rdict(
                 str(self._path),
@@ -229,7 +243,9 @@ class PartitionStore:
             left = [i for i, value in enumerate(found) if value is None]
             if not left:
                 break
-            for i, value in zip(left, self._families[week].table.get([keys[i] for i in left]), strict=True):
+            for i, value in zip(
+                left, self._families[week].table.get([keys[i] for i in left]), strict=True
+            ):
                 found[i] = value
         return found
 
@@ -259,8 +275,14 @@ class PartitionStore:
     ) -> None:
         """One chunk, in one WriteBatch. `stored` are (week, key, value) of rows and uniques."""
         stamp = self._stamp
-        if source_next < stamp.source_next or changelog_next < stamp.changelog_next or generation < stamp.generation:
-            raise InvariantBroken(f"{self._path}: chunk to {source_next}/{changelog_next} of generation {generation} after {stamp}")
+        if (
+            source_next < stamp.source_next
+            or changelog_next < stamp.changelog_next
+            or generation < stamp.generation
+        ):
+            raise InvariantBroken(
+                f"{self._path}: chunk to {source_next}/{changelog_next} of generation {generation} after {stamp}"
+            )
         batch = WriteBatch(raw_mode=True)
         self._put_weekly(batch, stored)
         if ids:
@@ -268,7 +290,12 @@ class PartitionStore:
         for key, value in applied:
             batch.put(_APPLIED + key, value)
         self._stamp = Stamp(
-            stamp.topic_id, stamp.partition, source_next, changelog_next, generation, max(newest_ms, stamp.newest_ms)
+            stamp.topic_id,
+            stamp.partition,
+            source_next,
+            changelog_next,
+            generation,
+            max(newest_ms, stamp.newest_ms),
         )
         batch.put(_STAMP, state.encode_struct(self._stamp))
         self._db.write(batch)
@@ -332,7 +359,11 @@ class PartitionStore:
 
     def expired_weeks(self) -> list[int]:
         """Weeks that ended longer than the window before the newest arrival."""
-        return sorted(week for week in self._families if (week + 1) * WEEK_MS + self._options.window_ms < self._stamp.newest_ms)
+        return sorted(
+            week
+            for week in self._families
+            if (week + 1) * WEEK_MS + self._options.window_ms < self._stamp.newest_ms
+        )
 
     def weekly_keys(self, week: int, slice_size: int = 10_000) -> Iterator[list[bytes]]:
         """The row, unique and chunk-id keys of a week, in slices; ids seen have no records of their own."""

@@ -68,7 +68,9 @@ class Clients:
     def create_database(self) -> None:
         """Make the database when it is not there."""
         with _failing_as_unavailable():
-            self._connect("default").command(f"CREATE DATABASE IF NOT EXISTS `{self._options.database.replace('`', '')}`")
+            self._connect("default").command(
+                f"CREATE DATABASE IF NOT EXISTS `{self._options.database.replace('`', '')}`"
+            )
 
 
 @contextmanager

@@ -23,7 +23,9 @@ def migrate(clients: Clients, retention: Retention) -> None:
     folder = resources.files("schemas") / "sql" / "clickhouse"
     for file in sorted(folder.iterdir(), key=lambda f: f.name):
         text = re.sub(r"--[^\n]*", "", file.read_text())
-        text = text.replace("{events_days}", str(retention.events_days)).replace("{usage_days}", str(retention.usage_days))
+        text = text.replace("{events_days}", str(retention.events_days)).replace(
+            "{usage_days}", str(retention.usage_days)
+        )
         for statement in filter(None, (part.strip() for part in text.split(";"))):
             with clients.client() as client:
                 client.command(statement)

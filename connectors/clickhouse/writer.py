@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Any
 
-
 from connectors.clickhouse.client import Clients
 from domain.metering.rows import Number
 from schemas.sink_block import Block, BlockRow, BlockUnique, EventColumns
@@ -29,7 +28,17 @@ _ROW_COLUMNS = (
 _UNIQUE_COLUMNS = (
     "namespace", "meter", "version", "subject", "groups", "minute", "hash", "partition", "position", "updated_at",
 )  # fmt: skip
-_RANGE_COLUMNS = ("namespace", "meter", "version", "topic", "partition", "from_position", "until_position", "closed", "at")
+_RANGE_COLUMNS = (
+    "namespace",
+    "meter",
+    "version",
+    "topic",
+    "partition",
+    "from_position",
+    "until_position",
+    "closed",
+    "at",
+)
 _FROM_STREAM = 1
 
 
@@ -48,7 +57,9 @@ class UsageWriter:
 
     async def visible(self, topic: str, partition: int) -> int | None:
         """Up to which position the partition's events are readable."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._visible, topic, partition)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread, self._visible, topic, partition
+        )
 
     def close(self) -> None:
         """Stop the thread."""
@@ -65,28 +76,54 @@ class UsageWriter:
     def _write(self, block: Block) -> None:
         stored_ms = self._now_ms()
         for month, indexes in _by_month(block.events.seconds):
-            self._insert("events", month, block, _EVENT_COLUMNS, _event_columns(block, indexes, stored_ms))
+            self._insert(
+                "events", month, block, _EVENT_COLUMNS, _event_columns(block, indexes, stored_ms)
+            )
         for month, found in _grouped([u.minute * 60 for u in block.uniques], block.uniques):
-            self._insert("uniques", month, block, _UNIQUE_COLUMNS, _unique_columns(block, found, stored_ms))
+            self._insert(
+                "uniques", month, block, _UNIQUE_COLUMNS, _unique_columns(block, found, stored_ms)
+            )
         for month, rows in _grouped([r.minute * 60 for r in block.rows], block.rows):
             self._insert("usage", month, block, _ROW_COLUMNS, _row_columns(block, rows, stored_ms))
         if block.ranges:
-            self._insert("meter_ranges", None, block, _RANGE_COLUMNS, _range_columns(block, stored_ms))
+            self._insert(
+                "meter_ranges", None, block, _RANGE_COLUMNS, _range_columns(block, stored_ms)
+            )
         columns: list[list[Any]] = [[block.topic], [block.partition], [block.visible], [stored_ms]]
         self._insert("visible", None, block, ("topic", "partition", "position", "at"), columns)
 
-    def _insert(self, table: str, month: int | None, block: Block, names: Sequence[str], columns: list[list[Any]]) -> None:
-        settings = {} if month is None else {"insert_deduplication_token": f"{block.token}:{table}:{month}"}
+    def _insert(
+        self,
+        table: str,
+        month: int | None,
+        block: Block,
+        names: Sequence[str],
+        columns: list[list[Any]],
+    ) -> None:
+        settings = (
+            {}
+            if month is None
+            else {"insert_deduplication_token": f"{block.token}:{table}:{month}"}
+        )
         with self._clients.client() as client:
             types = self._types.get((table, tuple(names)))
             if types is None:
                 context = client.create_insert_context(table, column_names=names)
                 types = self._types[table, tuple(names)] = list(context.column_types)
-            client.insert(table, columns, column_names=names, column_types=types, column_oriented=True, settings=settings)
+            client.insert(
+                table,
+                columns,
+                column_names=names,
+                column_types=types,
+                column_oriented=True,
+                settings=settings,
+            )
 
 
 def _event_columns(block: Block, indexes: Sequence[int], stored_ms: int) -> list[list[Any]]:
-    events = block.events if len(indexes) == len(block.events.ids) else _chosen(block.events, indexes)
+    events = (
+        block.events if len(indexes) == len(block.events.ids) else _chosen(block.events, indexes)
+    )
     count = len(indexes)
     return [
         [block.namespace] * count,
@@ -141,7 +178,9 @@ def _row_columns(block: Block, rows: Sequence[BlockRow], stored_ms: int) -> list
     ]
 
 
-def _unique_columns(block: Block, uniques: Sequence[BlockUnique], stored_ms: int) -> list[list[Any]]:
+def _unique_columns(
+    block: Block, uniques: Sequence[BlockUnique], stored_ms: int
+) -> list[list[Any]]:
     count = len(uniques)
     return [
         [block.namespace] * count,
@@ -200,10 +239,11 @@ def _by_month(seconds: Sequence[int]) -> Iterable[tuple[int, list[int]]]:
     if _month(min(seconds)) == _month(max(seconds)):
         return [(_month(seconds[0]), list(range(len(seconds))))]
     months = [(_month(second), i) for i, second in enumerate(seconds)]
-    return [(month, [i for _, i in found]) for month, found in groupby(sorted(months), key=lambda pair: pair[0])]
+    return [
+        (month, [i for _, i in found])
+        for month, found in groupby(sorted(months), key=lambda pair: pair[0])
+    ]
 
 
 def _grouped(seconds: Sequence[int], items: Sequence[Any]) -> Iterable[tuple[int, list[Any]]]:
     return [(month, [items[i] for i in indexes]) for month, indexes in _by_month(seconds)]
-
-

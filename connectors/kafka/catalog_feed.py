@@ -36,7 +36,9 @@ class CatalogFeed:
         """Return when all that was there has been delivered; follow from then on."""
         tp = TopicPartition(self._options.topic, 0)
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._options.bootstrap_servers, enable_auto_commit=False, auto_offset_reset="earliest"
+            bootstrap_servers=self._options.bootstrap_servers,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
         )
         await self._consumer.start()
         self._consumer.assign([tp])
@@ -65,7 +67,9 @@ class CatalogFeed:
             self._on_failure(error)
             raise
 
-    async def _deliver(self, tp: TopicPartition, on_record: Callable[[CatalogRecord], None]) -> None:
+    async def _deliver(
+        self, tp: TopicPartition, on_record: Callable[[CatalogRecord], None]
+    ) -> None:
         got = await self._consumer.getmany(tp, timeout_ms=500)
         for record in got.get(tp, ()):
             if record.value is not None:

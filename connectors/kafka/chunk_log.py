@@ -84,24 +84,35 @@ class ChunkLog:
         if self._producer is not None:
             await self._producer.stop()
 
-    async def append_changelog(self, partition: int, records: Sequence[LogRecord]) -> Awaitable[int]:
+    async def append_changelog(
+        self, partition: int, records: Sequence[LogRecord]
+    ) -> Awaitable[int]:
         """Queue one record batch; the result is the offset after it."""
         batch = self._producer.create_batch()
         append = batch.append
         for key, value in records:
             if append(key=key, value=value, timestamp=None) is None:
-                raise ChunkTooLarge(f"changelog of one chunk: more than {self._options.batch_bytes_max} bytes")
+                raise ChunkTooLarge(
+                    f"changelog of one chunk: more than {self._options.batch_bytes_max} bytes"
+                )
         batch.close()
-        sent = await self._producer.send_batch(batch, self._options.changelog_topic, partition=partition)
+        sent = await self._producer.send_batch(
+            batch, self._options.changelog_topic, partition=partition
+        )
         return _end_of(sent, batch.record_count())
 
     async def append_usage(self, partition: int, records: Sequence[LogRecord]) -> Awaitable[None]:
         """Queue absolute rows, in as many batches as they need."""
-        return await self._append(self._options.usage_topic, partition, [(k, v, ()) for k, v in records])
+        return await self._append(
+            self._options.usage_topic, partition, [(k, v, ()) for k, v in records]
+        )
 
     async def append_rejected(self, partition: int, events: Sequence[Rejected]) -> Awaitable[None]:
         """Queue the original bytes with code, field, message and origin as headers."""
-        origin = (("topic", self._options.events_topic.encode()), ("partition", str(partition).encode()))
+        origin = (
+            ("topic", self._options.events_topic.encode()),
+            ("partition", str(partition).encode()),
+        )
         records = [
             (
                 event.key,
@@ -132,7 +143,9 @@ class ChunkLog:
         ]
         return _all_of(sent)
 
-    async def _append(self, topic: str, partition: int, records: Sequence[tuple[bytes | None, bytes | None, Any]]) -> Awaitable[None]:
+    async def _append(
+        self, topic: str, partition: int, records: Sequence[tuple[bytes | None, bytes | None, Any]]
+    ) -> Awaitable[None]:
         sent = []
         batch = self._producer.create_batch()
         for key, value, headers in records:
@@ -140,8 +153,13 @@ class ChunkLog:
                 batch.close()
                 sent.append(await self._producer.send_batch(batch, topic, partition=partition))
                 batch = self._producer.create_batch()
-                if batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
-                    raise ChunkTooLarge(f"one record for {topic}: more than {self._options.batch_bytes_max} bytes")
+                if (
+                    batch.append(key=key, value=value, timestamp=None, headers=list(headers))
+                    is None
+                ):
+                    raise ChunkTooLarge(
+                        f"one record for {topic}: more than {self._options.batch_bytes_max} bytes"
+                    )
         batch.close()
         sent.append(await self._producer.send_batch(batch, topic, partition=partition))
         return _all_of(sent)

@@ -41,7 +41,9 @@ class PartitionReader:
         finally:
             await consumer.stop()
 
-    async def read(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[tuple[Sequence[Any], int]]:
+    async def read(
+        self, topic: str, partition: int, start: int, end: int
+    ) -> AsyncIterator[tuple[Sequence[Any], int]]:
         """Lists of records in [start, end); stops by position, so compacted holes at the tail do not matter."""
         if start >= end:
             return
@@ -61,7 +63,9 @@ class PartitionReader:
                     reached, idle_since = position, now
                     yield records, position
                 elif now - idle_since > self._options.idle_s:
-                    raise Unavailable(f"{topic}/{partition}: nothing read for {self._options.idle_s} s at offset {reached} of {end}")
+                    raise Unavailable(
+                        f"{topic}/{partition}: nothing read for {self._options.idle_s} s at offset {reached} of {end}"
+                    )
         finally:
             await consumer.stop()
 

@@ -141,7 +141,9 @@ def fold_numeric(
             least = value
         if most is None or value > most:
             most = value
-    return Row(epoch, positions[bucket[-1]], count + len(bucket), numeric, total, outside, least, most)
+    return Row(
+        epoch, positions[bucket[-1]], count + len(bucket), numeric, total, outside, least, most
+    )
 
 
 def fold_latest(
@@ -165,7 +167,9 @@ def fold_latest(
     return Row(epoch, positions[bucket[-1]], count + len(bucket), numeric, latest=latest)
 
 
-def unique_texts(bucket: list[int], datas: Sequence[object], find: Callable[[object], object]) -> set[str]:
+def unique_texts(
+    bucket: list[int], datas: Sequence[object], find: Callable[[object], object]
+) -> set[str]:
     """The distinct value texts of a bucket: null is no value, a missing property is the empty text."""
     found: set[str] = set()
     for i in bucket:
@@ -177,5 +181,3 @@ def unique_texts(bucket: list[int], datas: Sequence[object], find: Callable[[obj
 
 def _empty(epoch: int) -> Row:
     return Row(epoch, epoch, 0)
-
-

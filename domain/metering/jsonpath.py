@@ -49,17 +49,25 @@ def compile_path(text: str) -> JsonPath:
     if not text.startswith("$"):
         raise Refused("path_invalid", f"a JSONPath starts with $: {text!r}")
     if len(text) > PATH_LENGTH_MAX:
-        raise Refused("path_too_long", f"a JSONPath has at most {PATH_LENGTH_MAX} characters, this one has {len(text)}")
+        raise Refused(
+            "path_too_long",
+            f"a JSONPath has at most {PATH_LENGTH_MAX} characters, this one has {len(text)}",
+        )
     steps: list[str | int] = []
     at = 1
     while at < len(text):
         match = _STEP.match(text, at)
         if match is None:
-            raise Refused("path_invalid", f"JSONPath {text!r} is not understood from character {at + 1}: {text[at : at + 20]!r}")
+            raise Refused(
+                "path_invalid",
+                f"JSONPath {text!r} is not understood from character {at + 1}: {text[at : at + 20]!r}",
+            )
         steps.append(_step(match))
         at = match.end()
     if len(steps) > STEPS_MAX:
-        raise Refused("path_too_long", f"a JSONPath has at most {STEPS_MAX} steps, this one has {len(steps)}")
+        raise Refused(
+            "path_too_long", f"a JSONPath has at most {STEPS_MAX} steps, this one has {len(steps)}"
+        )
     return JsonPath(text, tuple(steps), _finder(tuple(steps)))
 
 

@@ -19,7 +19,9 @@ SECOND_MAX = 10_413_791_999
 
 def problems(event_type: str, data: object, meters: Sequence[Meter]) -> list[str]:
     """What keeps an event from counting, a text for each meter of its type; `data` is MISSING when there is none."""
-    mine = [meter for meter in meters if meter.event_type == event_type and meter.deleted_at is None]
+    mine = [
+        meter for meter in meters if meter.event_type == event_type and meter.deleted_at is None
+    ]
     if not mine:
         return [f"no meter found for event type: {event_type}"]
     found = [_problem(meter, data) for meter in mine]

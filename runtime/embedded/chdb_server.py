@@ -56,16 +56,22 @@ class Engine:
                 connection.query("SET max_threads = 2")
                 pool.put(connection)
 
-    def run(self, sql: bytes, database: str, parameters: dict[str, str], settings: dict[str, str]) -> bytes:
+    def run(
+        self, sql: bytes, database: str, parameters: dict[str, str], settings: dict[str, str]
+    ) -> bytes:
         """The result of one statement; chDB's own exception when it fails."""
         if _INSERT.match(sql):
             head, newline, rows = sql.partition(b"\n")
             form = _FORMAT.search(head)
             if newline and form:
                 return self._insert(head[: form.start()], form[1], rows, database, settings)
-        return self._on(self._idle, self._with_settings(sql.decode(), settings), database, parameters)
+        return self._on(
+            self._idle, self._with_settings(sql.decode(), settings), database, parameters
+        )
 
-    def _insert(self, head: bytes, form: bytes, rows: bytes, database: str, settings: dict[str, str]) -> bytes:
+    def _insert(
+        self, head: bytes, form: bytes, rows: bytes, database: str, settings: dict[str, str]
+    ) -> bytes:
         descriptor, name = tempfile.mkstemp(dir=self._scratch)
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -86,7 +92,9 @@ class Engine:
         try:
             if database:
                 connection.query(f"USE `{database.replace('`', '')}`")
-            return bytes(connection.query(sql, "TabSeparated", params=parameters or None).bytes() or b"")
+            return bytes(
+                connection.query(sql, "TabSeparated", params=parameters or None).bytes() or b""
+            )
         finally:
             pool.put(connection)
 
@@ -98,7 +106,10 @@ class Engine:
 
 
 def _assignments(settings: dict[str, str]) -> str:
-    return ", ".join(f"{name} = {value if _VALUE.match(value) else _quoted(value)}" for name, value in settings.items())
+    return ", ".join(
+        f"{name} = {value if _VALUE.match(value) else _quoted(value)}"
+        for name, value in settings.items()
+    )
 
 
 def _quoted(text: str) -> str:
@@ -119,12 +130,20 @@ def create_app(engine: Engine) -> Starlette:
                 parameters[name[6:]] = value
             elif name not in _NOT_SETTINGS and _SETTING.match(name):
                 settings[name] = value
-        database = request.query_params.get("database") or request.headers.get("x-clickhouse-database", "")
+        database = request.query_params.get("database") or request.headers.get(
+            "x-clickhouse-database", ""
+        )
         try:
             found = await anyio.to_thread.run_sync(engine.run, sql, database, parameters, settings)
         except Exception as error:  # noqa: BLE001 - every failure of a statement is its answer
             return _failure(error)
-        return Response(found, headers={"X-ClickHouse-Summary": "{}", "X-ClickHouse-Query-Id": request.query_params.get("query_id", "")})
+        return Response(
+            found,
+            headers={
+                "X-ClickHouse-Summary": "{}",
+                "X-ClickHouse-Query-Id": request.query_params.get("query_id", ""),
+            },
+        )
 
     async def ping(request: Request) -> Response:
         return Response("Ok.\n")
@@ -135,23 +154,39 @@ def create_app(engine: Engine) -> Starlette:
 def _failure(error: Exception) -> Response:
     text = str(error)
     code = _CODE.search(text)
-    return Response(text, status_code=500, headers={"X-ClickHouse-Exception-Code": code[1] if code else "1000"})
+    return Response(
+        text, status_code=500, headers={"X-ClickHouse-Exception-Code": code[1] if code else "1000"}
+    )
 
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--connections", type=int, default=6, help="statements that run at the same time")
-    parser.add_argument("--memory-bytes", type=int, default=2 << 30, help="bound of one statement is half of it")
+    parser.add_argument(
+        "--connections", type=int, default=6, help="statements that run at the same time"
+    )
+    parser.add_argument(
+        "--memory-bytes", type=int, default=2 << 30, help="bound of one statement is half of it"
+    )
     chosen = parser.parse_args()
     try:
         engine = Engine(chosen.data_dir, chosen.connections, chosen.memory_bytes)
     except Exception as error:  # noqa: BLE001 - one line for whoever started us
-        sys.exit(f"chdb_server: {chosen.data_dir} cannot be opened ({error}): is another process using it?")
+        sys.exit(
+            f"chdb_server: {chosen.data_dir} cannot be opened ({error}): is another process using it?"
+        )
     server = uvicorn.Server(
-        uvicorn.Config(create_app(engine), host="127.0.0.1", port=chosen.port, log_level="warning", timeout_graceful_shutdown=10)
+        uvicorn.Config(
+            create_app(engine),
+            host="127.0.0.1",
+            port=chosen.port,
+            log_level="warning",
+            timeout_graceful_shutdown=10,
+        )
     )
     signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
     server.run()

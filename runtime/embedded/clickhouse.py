@@ -17,7 +17,15 @@ def prepare_clickhouse(data_dir: Path, port: int) -> Service:
     return Service(
         name="clickhouse",
         role="clickhouse",
-        command=(sys.executable, "-m", "runtime.embedded.chdb_server", "--data-dir", str(home), "--port", str(port)),
+        command=(
+            sys.executable,
+            "-m",
+            "runtime.embedded.chdb_server",
+            "--data-dir",
+            str(home),
+            "--port",
+            str(port),
+        ),
         address=f"http://127.0.0.1:{port}",
         answers=lambda: _answers(port),
     )

@@ -41,7 +41,9 @@ def _expected() -> dict[str, str]:
 
 def _complete(jars: list[Path]) -> bool:
     expected = _expected()
-    return {jar.name for jar in jars} == set(expected) and all(_digest(jar) == expected[jar.name] for jar in jars)
+    return {jar.name for jar in jars} == set(expected) and all(
+        _digest(jar) == expected[jar.name] for jar in jars
+    )
 
 
 def _digest(jar: Path) -> str:
@@ -53,7 +55,9 @@ def _fetch(cache: Path) -> list[Path]:
     cache.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(cache).free
     if free < _BYTES_NEEDED:
-        raise ServiceProblem(f"{cache}: {free >> 20} MiB free, Kafka's jars need {_BYTES_NEEDED >> 20} MiB: make room or set METERSTREAM_CACHE_DIR")
+        raise ServiceProblem(
+            f"{cache}: {free >> 20} MiB free, Kafka's jars need {_BYTES_NEEDED >> 20} MiB: make room or set METERSTREAM_CACHE_DIR"
+        )
     import jgo
 
     try:
@@ -71,7 +75,9 @@ def _fetch(cache: Path) -> list[Path]:
         stale.unlink()
     for jar in found:
         if jar.name not in expected or _digest(jar) != expected[jar.name]:
-            raise ServiceProblem(f"{jar}: not the file that this version was tested with (wrong checksum): delete {cache} and run it again")
+            raise ServiceProblem(
+                f"{jar}: not the file that this version was tested with (wrong checksum): delete {cache} and run it again"
+            )
         partial = target / (jar.name + ".part")
         shutil.copyfile(jar, partial)
         partial.rename(target / jar.name)

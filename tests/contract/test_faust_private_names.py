@@ -88,6 +88,11 @@ def test_the_transport_is_found_by_its_scheme_with_and_without_cython(no_cython)
         "assert t.__module__ == 'streams.batch_transport', t; "
         "assert t.Consumer.__module__ == 'streams.batch_transport'"
     )
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "NO_CYTHON": no_cython}, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "NO_CYTHON": no_cython},
+        capture_output=True,
+        text=True,
+    )
 
     assert done.returncode == 0, done.stderr

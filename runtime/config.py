@@ -1,0 +1,221 @@
+"""Configuration: one YAML file and the environment, checked whole before anything starts.
+
+Environment: `METERSTREAM_` and the key's path joined by `__`, e.g. `METERSTREAM_API__PORT=9000`; it wins over the file.
+Every key is described in config.example.yaml.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\Z")
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_PREFIX = "METERSTREAM_"
+_NOT_KEYS = frozenset(("CONFIG", "CACHE_DIR", "CRASH_AT"))
+
+
+class ConfigProblem(Exception):
+    """The configuration is wrong; the message names the file and the key."""
+
+
+def _duration(value: object) -> object:
+    if isinstance(value, str) and (match := _DURATION.match(value.strip())):
+        return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+    if isinstance(value, timedelta):
+        return value
+    raise ValueError("a duration is a number with a unit: 200ms, 5s, 10m, 6h or 32d")
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaConfig(_Section):
+    """The cluster; without bootstrap_servers `meterstream up` runs one."""
+
+    bootstrap_servers: str | None = None
+    port: int = Field(0, ge=0, le=65_535)
+    partitions: int = Field(4, ge=1, le=1024)
+    replication_factor: int = Field(1, ge=1, le=9)
+    retention: Duration = timedelta(days=40)
+    session_timeout: Duration = timedelta(seconds=6)
+    request_timeout: Duration = timedelta(seconds=30)
+
+
+class PostgresConfig(_Section):
+    """The management database; without dsn `meterstream up` runs one."""
+
+    dsn: str | None = None
+    port: int = Field(0, ge=0, le=65_535)
+    pool_max: int = Field(10, ge=1, le=500)
+
+
+class ClickHouseConfig(_Section):
+    """The analytics database; without url `meterstream up` runs the engine."""
+
+    url: str | None = None
+    port: int = Field(0, ge=0, le=65_535)
+    database: str = Field("meterstream", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    user: str = "default"
+    password: str = ""
+    query_timeout: Duration = timedelta(seconds=30)
+    query_connections: int = Field(6, ge=1, le=64)
+
+
+class ApiConfig(_Section):
+    """The HTTP interface."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8888, ge=0, le=65_535)
+    auth: Literal["none"] | None = None
+    body_bytes_max: int = Field(16 << 20, ge=1024)
+    produce_queue_max: int = Field(500_000, ge=1000)
+    produce_timeout: Duration = timedelta(seconds=10)
+
+    @model_validator(mode="after")
+    def _bound_outside_needs_auth(self) -> ApiConfig:
+        if self.host not in ("127.0.0.1", "localhost", "::1") and self.auth is None:
+            raise ValueError(
+                f"host {self.host} can be reached from outside: say `auth: none` if that is meant"
+            )
+        return self
+
+
+class WorkerConfig(_Section):
+    """A stream worker."""
+
+    port: int = Field(0, ge=0, le=65_535)
+    agents: tuple[Literal["meter", "sink"], ...] = ("meter", "sink")
+    chunk_events_max: int = Field(20_000, ge=1, le=1_000_000)
+    slice: Duration = timedelta(milliseconds=20)
+    in_flight_chunks: int = Field(4, ge=1, le=64)
+    buffer_chunks: int = Field(64, ge=1)
+    buffer_bytes_max: int = Field(128 << 20, ge=1 << 20)
+    fetch_bytes_max: int = Field(4 << 20, ge=64 << 10)
+    row_cache_max: int = Field(200_000, ge=1000)
+    block_cache_bytes: int = Field(256 << 20, ge=1 << 20)
+    write_buffer_bytes: int = Field(256 << 20, ge=1 << 20)
+
+
+class DedupeConfig(_Section):
+    """For how long an event's id is remembered."""
+
+    window: Duration = timedelta(days=32)
+    ids_max: int = Field(50_000_000, ge=1000)
+
+
+class SinkConfig(_Section):
+    """How events and rows go to ClickHouse."""
+
+    interval: Duration = timedelta(milliseconds=200)
+    block_events_max: int = Field(50_000, ge=1)
+    buffer_events_max: int = Field(200_000, ge=1)
+    retry_max: Duration = timedelta(seconds=5)
+
+
+class RetentionConfig(_Section):
+    """How long ClickHouse keeps what arrived, in days since arrival."""
+
+    events_days: int = Field(400, ge=1)
+    usage_days: int = Field(3650, ge=1)
+
+
+class MeterConfig(_Section):
+    """A meter that is made at start when no live one has its slug."""
+
+    slug: str
+    name: str | None = None
+    description: str | None = None
+    aggregation: Literal["SUM", "COUNT", "UNIQUE_COUNT", "AVG", "MIN", "MAX", "LATEST"]
+    event_type: str
+    value_property: str | None = None
+    group_by: dict[str, str] = Field(default_factory=dict)
+    event_from: datetime | None = None
+
+
+class Config(_Section):
+    """Everything that can be chosen."""
+
+    namespace: str = Field("default", pattern=r"^[A-Za-z0-9]+(_[A-Za-z0-9]+)*$", max_length=64)
+    data_dir: Path = Path(".meterstream")
+    reserved_event_types: tuple[str, ...] = ()
+    kafka: KafkaConfig = KafkaConfig()
+    postgres: PostgresConfig = PostgresConfig()
+    clickhouse: ClickHouseConfig = ClickHouseConfig()
+    api: ApiConfig = ApiConfig()
+    worker: WorkerConfig = WorkerConfig()
+    dedupe: DedupeConfig = DedupeConfig()
+    sink: SinkConfig = SinkConfig()
+    retention: RetentionConfig = RetentionConfig()
+    meters: tuple[MeterConfig, ...] = ()
+
+    @model_validator(mode="after")
+    def _log_outlives_dedupe(self) -> Config:
+        if self.kafka.retention < self.dedupe.window:
+            raise ValueError(
+                "kafka.retention is shorter than dedupe.window: a restored state could not judge repeats"
+            )
+        return self
+
+
+def load(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Config:
+    """The configuration of `path` (or METERSTREAM_CONFIG, or the defaults) and the environment. ConfigProblem."""
+    environment = os.environ if environment is None else environment
+    chosen = path or (
+        Path(environment["METERSTREAM_CONFIG"]) if environment.get("METERSTREAM_CONFIG") else None
+    )
+    values = _read(chosen) if chosen else {}
+    for name, value in environment.items():
+        if name.startswith(_PREFIX) and name.removeprefix(_PREFIX) not in _NOT_KEYS:
+            _set(
+                values, name.removeprefix(_PREFIX).lower().split("__"), yaml.safe_load(value), name
+            )
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        where = chosen or "environment"
+        lines = [
+            f"{where}: {'.'.join(map(str, e['loc'])) or 'config'}: {_say(e['msg'], e['type'])}"
+            for e in error.errors()
+        ]
+        raise ConfigProblem("\n".join(lines)) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigProblem(f"{path}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise ConfigProblem(f"{path}: not YAML: {error}") from None
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise ConfigProblem(f"{path}: a mapping of keys is expected, see config.example.yaml")
+    return found
+
+
+def _set(values: dict[str, Any], path: list[str], value: object, name: str) -> None:
+    at = values
+    for key in path[:-1]:
+        at = at.setdefault(key, {})
+        if not isinstance(at, dict):
+            raise ConfigProblem(f"{name}: {key} is no section")
+    at[path[-1]] = value
+
+
+def _say(message: str, kind: str) -> str:
+    if kind == "extra_forbidden":
+        return "no such key (see config.example.yaml)"
+    return message.removeprefix("Value error, ")
