@@ -127,7 +127,7 @@ class Worker:
         )
 
     def _make_app(self, servers: str) -> App:
-        app = create_app(
+        return create_app(
             AppOptions(
                 group=f"meterstream-{self._config.namespace}",
                 bootstrap_servers=servers,
@@ -139,10 +139,9 @@ class Worker:
                 buffer_chunks=self._config.worker.buffer_chunks,
             ),
             self.partitions,
+            before_start=self._before_start,
+            after_stop=self._after_stop,
         )
-        app.on_before_started = self._before_start
-        app.on_before_shutdown = self._after_stop
-        return app
 
     def _state_path(self, number: int) -> Path:
         return self._home / "state" / f"{self._names.events}-{number}"
@@ -174,6 +173,7 @@ class Worker:
         await self.partitions.close()
         await self._feed.stop()
         await self._log.stop()
+        await self._reader.stop()
         if self._http is not None:
             await self._http.cleanup()
 

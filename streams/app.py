@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,12 @@ from yarl import URL
 
 from streams.partitions import Partitions
 from streams.restoring import TableManager
+
+
+log = logging.getLogger(__name__)
+
+Hook = Callable[[], Awaitable[None]]
+_DRAIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +57,25 @@ class App(faust.App):
     """A Faust app that knows its partitions; consumer and recovery find them here."""
 
     partitions: Partitions
+    before_start: Hook
+    after_stop: Hook
+
+    async def on_start(self) -> None:
+        """What the worker needs comes up before the consumer does."""
+        await self.before_start()
+        await super().on_start()
+
+    async def on_stop(self) -> None:
+        """Finish what is under way, leave the group, then let go of the rest."""
+        try:
+            await asyncio.wait_for(self.partitions.drain(), _DRAIN_S)
+        except TimeoutError:
+            log.warning("chunks under way were given up: they are repeated at the next start")
+        await super().on_stop()
+        await self.after_stop()
 
 
-def create_app(options: AppOptions, partitions: Partitions) -> App:
+def create_app(options: AppOptions, partitions: Partitions, *, before_start: Hook, after_stop: Hook) -> App:
     """The app with the meter agent; nothing is connected before it starts."""
     brokers = [URL(f"kafkabatch://{address}") for address in options.bootstrap_servers.split(",")]
     app = App(
@@ -75,6 +100,7 @@ def create_app(options: AppOptions, partitions: Partitions) -> App:
         web_enabled=False,
     )
     app.partitions = partitions
+    app.before_start, app.after_stop = before_start, after_stop
     partitions.attach(app)
     _add_meter_agent(app, app.topic(options.events_topic, value_serializer="records"))
     return app

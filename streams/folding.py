@@ -219,8 +219,7 @@ class Folder:
         positions, seconds, datas = decoded.positions, decoded.seconds, decoded.datas
         rows, stored, usage = folded.rows, folded.stored, folded.usage
         encode = state.encode_row
-        done = 0
-        for key, bucket in buckets.items():
+        for done, (key, bucket) in enumerate(buckets.items(), 1):
             entry = cache[key]
             for j, measure in enumerate(grouping.measures):
                 row = measure.fold(
@@ -233,7 +232,6 @@ class Folder:
                 usage.append((row_key, value))
                 if measure.counts_uniques:
                     self._fold_uniques(measure, key, row_key, entry.weeks[j], bucket, folded)
-            done += 1
             if not done & 0x3FF:
                 await slices.breathe()
         self._trim(cache)

@@ -24,22 +24,28 @@ class Options:
 
 
 class PartitionReader:
-    """One short-lived consumer for each read, so that reads do not disturb each other."""
+    """One short-lived consumer for each read, so that reads do not disturb each other; one that stays for questions."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
+        self._asking = asyncio.Lock()
+        self._asker: Any = None
         self._admin = AdminClient({"bootstrap.servers": options.bootstrap_servers})
 
     async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """(first offset retained, end offset)."""
-        consumer = await self._consumer()
-        try:
-            tp = TopicPartition(topic, partition)
-            first = (await consumer.beginning_offsets([tp]))[tp]
-            end = (await consumer.end_offsets([tp]))[tp]
-            return first, end
-        finally:
-            await consumer.stop()
+        async with self._asking:
+            if self._asker is None:
+                self._asker = await self._consumer()
+        tp = TopicPartition(topic, partition)
+        first = (await self._asker.beginning_offsets([tp]))[tp]
+        end = (await self._asker.end_offsets([tp]))[tp]
+        return first, end
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        if self._asker is not None:
+            await self._asker.stop()
 
     async def read(
         self, topic: str, partition: int, start: int, end: int
