@@ -17,7 +17,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file; METERSTREAM_… variables win over it.")]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="YAML file; METERSTREAM_… variables win over it.")
+]
 
 
 def read_config(path: Path | None) -> Config:
@@ -37,7 +39,9 @@ def about() -> None:
 @app.command()
 def worker(
     config: ConfigOption = None,
-    name: Annotated[str, typer.Option(help="Names the state directory under data_dir.")] = "worker-1",
+    name: Annotated[
+        str, typer.Option(help="Names the state directory under data_dir.")
+    ] = "worker-1",
     port: Annotated[int, typer.Option(help="Port for health, metrics and status.")] = 0,
 ) -> None:
     """Run a stream worker against the services of the configuration.

@@ -17,7 +17,6 @@ from yarl import URL
 from streams.partitions import Partitions
 from streams.restoring import TableManager
 
-
 log = logging.getLogger(__name__)
 
 Hook = Callable[[], Awaitable[None]]
@@ -75,7 +74,9 @@ class App(faust.App):
         await self.after_stop()
 
 
-def create_app(options: AppOptions, partitions: Partitions, *, before_start: Hook, after_stop: Hook) -> App:
+def create_app(
+    options: AppOptions, partitions: Partitions, *, before_start: Hook, after_stop: Hook
+) -> App:
     """The app with the meter agent; nothing is connected before it starts."""
     brokers = [URL(f"kafkabatch://{address}") for address in options.bootstrap_servers.split(",")]
     app = App(

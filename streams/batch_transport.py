@@ -34,9 +34,7 @@ class Consumer(driver.Consumer):
         """The partitions of the app that this consumer reads for."""
         return cast("Partitions", self.app.partitions)
 
-    async def getmany(  # noqa: ASYNC109 - Faust's signature
-        self, timeout: float
-    ) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Yield chunks, round robin over the partitions that one fetch brought records for."""
         records, active = await self._wait_next_records(timeout)
         generation = self.app.consumer_generation_id

@@ -9,7 +9,16 @@ NOON = datetime(2026, 3, 5, 12, 0, tzinfo=UTC)
 ULIDS = [f"01ARZ3NDEKTSV4RRFFQ69G5F{i:02d}" for i in range(100)]
 
 
-def a_meter_record(slug="tokens", *, id=ULIDS[0], aggregation="SUM", value="$.tokens", groups=None, version=1, **more):
+def a_meter_record(
+    slug="tokens",
+    *,
+    id=ULIDS[0],
+    aggregation="SUM",
+    value="$.tokens",
+    groups=None,
+    version=1,
+    **more,
+):
     return MeterRecord(
         id=id,
         namespace=more.pop("namespace", "default"),
@@ -26,7 +35,9 @@ def a_meter_record(slug="tokens", *, id=ULIDS[0], aggregation="SUM", value="$.to
     )
 
 
-def an_event(id="e1", *, subject="s1", time="2026-03-05T12:00:00Z", source="test", type="request", **data):
+def an_event(
+    id="e1", *, subject="s1", time="2026-03-05T12:00:00Z", source="test", type="request", **data
+):
     return {
         "specversion": "1.0",
         "id": id,

@@ -20,12 +20,19 @@ def start(service: Service, logs: Path) -> subprocess.Popen:
     """Run a service and wait until it answers."""
     with (logs / f"{service.name}.log").open("ab") as log:
         process = subprocess.Popen(
-            service.command, stdout=log, stderr=log, cwd=service.directory or ROOT, user=service.user, start_new_session=True
+            service.command,
+            stdout=log,
+            stderr=log,
+            cwd=service.directory or ROOT,
+            user=service.user,
+            start_new_session=True,
         )
     deadline = time.monotonic() + 60
     while not service.answers():
         if process.poll() is not None or time.monotonic() > deadline:
-            pytest.fail(f"{service.name} does not answer: {(logs / f'{service.name}.log').read_text()[-2000:]}")
+            pytest.fail(
+                f"{service.name} does not answer: {(logs / f'{service.name}.log').read_text()[-2000:]}"
+            )
         time.sleep(0.05)
     return process
 
@@ -43,7 +50,9 @@ def stop(service: Service, process: subprocess.Popen) -> None:
 
 @pytest.fixture(scope="session")
 def services_dir():
-    with tempfile.TemporaryDirectory(prefix="meterstream-tests-", ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(
+        prefix="meterstream-tests-", ignore_cleanup_errors=True
+    ) as name:
         yield Path(name)
 
 
@@ -74,5 +83,3 @@ def clickhouse_url(services_dir):
 def unique():
     """A short name that no other test uses."""
     return uuid.uuid4().hex[:10]
-
-

@@ -44,7 +44,16 @@ class WorkerProcess:
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with (self.data_dir / f"{self.name}.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "runtime.cli", "worker", "--name", self.name, "--port", str(self.port)],
+                [
+                    sys.executable,
+                    "-m",
+                    "runtime.cli",
+                    "worker",
+                    "--name",
+                    self.name,
+                    "--port",
+                    str(self.port),
+                ],
                 env={**os.environ, **settings, **self.environment, **environment},
                 cwd=ROOT,
                 stdout=log,
@@ -63,20 +72,29 @@ class WorkerProcess:
 
     def ready(self) -> bool:
         try:
-            return httpx.get(f"http://127.0.0.1:{self.port}/healthz/ready", timeout=2).status_code == 200
+            return (
+                httpx.get(f"http://127.0.0.1:{self.port}/healthz/ready", timeout=2).status_code
+                == 200
+            )
         except httpx.HTTPError:
             return False
 
     def metric(self, name: str) -> float:
         """The sum of a metric's samples."""
         text = httpx.get(f"http://127.0.0.1:{self.port}/metrics", timeout=2).text
-        return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))
+        return sum(
+            float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name)
+        )
 
     def wait_until(self, condition, seconds=60, what="condition"):
         deadline = time.monotonic() + seconds
         while not condition():
-            assert self.process is None or self.process.poll() is None, f"worker died waiting for {what}: {self.log()}"
-            assert time.monotonic() < deadline, f"no {what} in {seconds} s: {self.status()} {self.log()}"
+            assert self.process is None or self.process.poll() is None, (
+                f"worker died waiting for {what}: {self.log()}"
+            )
+            assert time.monotonic() < deadline, (
+                f"no {what} in {seconds} s: {self.status()} {self.log()}"
+            )
             time.sleep(0.02)
 
     def wait_ready(self, seconds=60):
@@ -116,10 +134,14 @@ class EventProducer:
 
     def __init__(self, kafka: str, namespace: str):
         self.names = topics.names(namespace)
-        self._producer = Producer({"bootstrap.servers": kafka, "partitioner": "murmur2_random", "linger.ms": 5})
+        self._producer = Producer(
+            {"bootstrap.servers": kafka, "partitioner": "murmur2_random", "linger.ms": 5}
+        )
         self.ends: dict[int, int] = {}
 
-    def send(self, event: dict | list | bytes, key: str | None = None, partition: int | None = None):
+    def send(
+        self, event: dict | list | bytes, key: str | None = None, partition: int | None = None
+    ):
         value = event if isinstance(event, bytes) else msgspec.json.encode(event)
         if key is None:
             key = event[0]["subject"] if isinstance(event, list) else event["subject"]
@@ -129,7 +151,9 @@ class EventProducer:
 
     def publish_meter(self, meter: MeterRecord, version: int):
         record = CatalogRecord(kind="meter", version=version, meter=meter)
-        self._producer.produce(self.names.catalog, encode_catalog_record(record), catalog_key(record))
+        self._producer.produce(
+            self.names.catalog, encode_catalog_record(record), catalog_key(record)
+        )
         self.flush()
 
     def flush(self):
@@ -138,4 +162,6 @@ class EventProducer:
 
     def _delivered(self, error, message):
         assert error is None, error
-        self.ends[message.partition()] = max(self.ends.get(message.partition(), 0), message.offset() + 1)
+        self.ends[message.partition()] = max(
+            self.ends.get(message.partition(), 0), message.offset() + 1
+        )

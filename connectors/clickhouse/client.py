@@ -36,6 +36,7 @@ class Clients:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._local = threading.local()
+        self.bounds = {"max_execution_time": int(options.query_timeout_s)}
 
     @contextmanager
     def client(self) -> Iterator[Any]:
