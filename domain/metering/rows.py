@@ -46,7 +46,7 @@ class Row(NamedTuple):
 
     epoch: int
     position: int
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nothing here needs
     numeric: int = 0
     total: Exact = 0
     outside: float | None = None
