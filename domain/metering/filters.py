@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -75,6 +75,17 @@ def text_matches(test: TextFilter, text: str) -> bool:
             return _test(op, operand, text)
 
 
+def time_matches(test: TimeFilter, at_ms: int) -> bool:
+    """Whether the moment `at_ms` (Unix milliseconds) passes."""
+    match test:
+        case AllOf(filters):
+            return all(time_matches(inner, at_ms) for inner in filters)
+        case AnyOf(filters):
+            return any(time_matches(inner, at_ms) for inner in filters)
+        case TimeTest(op, bound_ms):
+            return _COMPARES[op](at_ms, bound_ms)
+
+
 def _test(op: TextOp, operand: str | tuple[str, ...], text: str) -> bool:
     if isinstance(operand, tuple):
         return (text in operand) is (op is TextOp.IN)
@@ -84,7 +95,7 @@ def _test(op: TextOp, operand: str | tuple[str, ...], text: str) -> bool:
     return matched is (op in (TextOp.LIKE, TextOp.ILIKE))
 
 
-_COMPARES: dict[TextOp, Callable[[bytes, bytes], bool]] = {
+_COMPARES: dict[TextOp, Callable[[Any, Any], bool]] = {
     TextOp.EQ: operator.eq,
     TextOp.NE: operator.ne,
     TextOp.GT: operator.gt,
@@ -94,17 +105,34 @@ _COMPARES: dict[TextOp, Callable[[bytes, bytes], bool]] = {
 }
 
 
+def closed_pattern(pattern: str) -> str:
+    """A LIKE pattern that ends in half an escape, with that backslash doubled: ClickHouse refuses the half."""
+    backslashes = len(pattern) - len(pattern.rstrip("\\"))
+    return pattern + "\\" if backslashes % 2 else pattern
+
+
 @lru_cache(maxsize=1024)
 def _like(pattern: str, ignore_case: bool) -> re.Pattern[str]:
-    parts = []
-    letters = iter(pattern)
-    for letter in letters:
-        if letter == "%":
-            parts.append(".*")
-        elif letter == "_":
-            parts.append(".")
-        elif letter == "\\":
-            parts.append(re.escape(next(letters, "\\")))
+    """LIKE as ClickHouse has it. Each stretch between two % is taken where it fits first and kept, so time stays linear."""
+    stretches = [""]
+    for part in _LIKE_PARTS.findall(pattern):
+        if part == "%":
+            stretches.append("")
         else:
-            parts.append(re.escape(letter))
-    return re.compile("".join(parts) + r"\Z", re.DOTALL | (re.IGNORECASE if ignore_case else 0))
+            stretches[-1] += "." if part == "_" else _letter(part[-1], ignore_case)
+    first, *middle = stretches
+    last = ".*" + middle.pop() if middle else ""
+    kept = "".join(f"(?>.*?{stretch})" for stretch in middle)
+    return re.compile(f"{first}{kept}{last}\\Z", re.DOTALL | (re.IGNORECASE if ignore_case else 0))
+
+
+_LIKE_PARTS = re.compile(r"\\[%_\\]|.", re.DOTALL)
+
+
+def _letter(letter: str, ignore_case: bool) -> str:
+    """A literal; Python takes the Turkish dotted and dotless i for forms of i, ClickHouse does not."""
+    if ignore_case and letter in "iI":
+        return "(?-i:[iI])"
+    if ignore_case and letter in "\u0130\u0131":
+        return f"(?-i:{letter})"
+    return re.escape(letter)

@@ -47,13 +47,20 @@ def _number_problem(value: object) -> str | None:
     if read_number(value) is not None:
         return None
     if isinstance(value, str):
-        lowered = value.strip().lstrip("+-").lower()
-        if lowered == "nan":
-            return "invalid event: value cannot be NaN"
-        if lowered in ("inf", "infinity"):
-            return "invalid event: value cannot be infinity"
-        return f"invalid event: value cannot be parsed as float64: {value}"
+        return _text_problem(value)
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
         return "invalid event: value cannot be infinity"
-    names = {bool: "bool", list: "array", dict: "object"}
-    return f"invalid event: unsupported value property type: {names.get(type(value), type(value).__name__)}"
+    kind = _KINDS.get(type(value), type(value).__name__)
+    return f"invalid event: unsupported value property type: {kind}"
+
+
+_KINDS: dict[type, str] = {bool: "bool", list: "array", dict: "object"}
+
+
+def _text_problem(text: str) -> str:
+    name = text.removeprefix("+").removeprefix("-").lower()
+    if name == "nan":
+        return "invalid event: value cannot be NaN"
+    if name in ("inf", "infinity"):
+        return "invalid event: value cannot be infinity"
+    return f"invalid event: value cannot be parsed as float64: {text}"

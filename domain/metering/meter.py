@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from fnmatch import fnmatchcase
 
 from domain.errors import Refused
 from domain.metering.jsonpath import compile_path
+from domain.metering.ulid import is_ulid
 
 SLUG = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*\Z", re.ASCII)
 GROUP_KEY = re.compile(r"[a-zA-Z_][0-9a-zA-Z_]*\Z", re.ASCII)
@@ -55,6 +55,8 @@ class Meter:
     version: int = 1
 
     def __post_init__(self) -> None:
+        if not is_ulid(self.id):
+            raise Refused("id_invalid", f"not a ULID: {self.id[:40]!r}", "$.id")
         _check_slug(self.slug)
         _check_length("$.name", self.name, 1, NAME_LENGTH_MAX)
         if self.description is not None:
@@ -62,6 +64,41 @@ class Meter:
         _check_length("$.eventType", self.event_type, 1, EVENT_TYPE_LENGTH_MAX)
         _check_value_property(self.aggregation, self.value_property)
         _check_group_by(self.group_by, self.value_property)
+
+
+def new_meter(
+    *,
+    id: str,
+    namespace: str,
+    slug: str,
+    aggregation: Aggregation,
+    event_type: str,
+    at: datetime,
+    name: str | None = None,
+    description: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    value_property: str | None = None,
+    group_by: Mapping[str, str] | None = None,
+    event_from: datetime | None = None,
+    reserved: Sequence[str] = (),
+) -> Meter:
+    """A meter made at `at`: a missing name is the slug. Refused when a rule is broken or the event type is `reserved`."""
+    refuse_reserved(event_type, reserved)
+    return Meter(
+        id=id,
+        namespace=namespace,
+        slug=slug,
+        name=slug if name is None else name,
+        description=description,
+        metadata=metadata,
+        aggregation=aggregation,
+        event_type=event_type,
+        value_property=value_property,
+        group_by=dict(group_by or {}),
+        event_from=event_from,
+        created_at=at,
+        updated_at=at,
+    )
 
 
 def changed(
@@ -89,7 +126,8 @@ def changed(
 def refuse_reserved(event_type: str, patterns: Sequence[str]) -> None:
     """Refuse an event type that a reserved pattern (`*` matches anything) covers."""
     for pattern in patterns:
-        if fnmatchcase(event_type, pattern):
+        allowed = ".*".join(re.escape(part) for part in pattern.split("*"))
+        if re.fullmatch(allowed, event_type, re.DOTALL):
             raise Refused(
                 "event_type_reserved",
                 f"event type {event_type!r} is reserved by {pattern!r}",
