@@ -6,7 +6,7 @@ Everything here is stored: see docs/internals.md before changing a byte.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from hashlib import blake2b
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from domain.metering.rows import Latest, Number, Row
+from domain.metering.rows import Exact, Latest, Number, Row
 from schemas.catalog import MeterRecord
 
 SCHEMA_VERSION = 1
@@ -30,6 +30,7 @@ _U64 = struct.Struct(">Q")
 _VERSION_AND_MINUTE = struct.Struct(">Iq")
 _MINUTE = struct.Struct(">q")
 _PACKED_ID = struct.Struct(">16sQ")
+_PACKED_BYTES = struct.Struct("16s8s")
 _CROCKFORD = {c: i for i, c in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")}
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -130,8 +131,26 @@ _decode = msgspec.msgpack.Decoder().decode
 
 
 def encode_row(row: Row) -> bytes:
-    """A row as a msgpack array; exact numbers as int or decimal text, floats as float."""
-    return _encode(row)
+    """A row as a msgpack array; floats as float, integers as int, decimals as text.
+
+    msgpack's integers end at 64 bits: longer ones are text with an "i" at the end.
+    """
+    try:
+        return _encode(row)
+    except OverflowError:
+        return _encode(_with_texts(row))
+
+
+def _with_texts(values: Iterable[Any]) -> list[Any]:
+    """The same with integers as text that msgpack cannot hold."""
+    return [
+        f"{value}i"
+        if type(value) is int and not -(1 << 63) <= value < 1 << 64
+        else _with_texts(value)
+        if type(value) is Latest
+        else value
+        for value in values
+    ]
 
 
 def decode_row(value: bytes) -> Row:
@@ -142,20 +161,20 @@ def decode_row(value: bytes) -> Row:
         position,
         count,
         numeric,
-        _exact(total),
+        total if type(total) is not str else _exact(total),
         outside,
-        _number(least),
-        _number(most),
-        None if latest is None else Latest(latest[0], latest[1], _exact(latest[2])),
+        least if type(least) is not str else _exact(least),
+        most if type(most) is not str else _exact(most),
+        None if latest is None else _latest(*latest),
     )
 
 
-def _number(value: Any) -> Number | None:
-    return Decimal(value) if type(value) is str else value
+def _latest(second: int, position: int, value: Number | str) -> Latest:
+    return Latest(second, position, _exact(value) if isinstance(value, str) else value)
 
 
-def _exact(value: Any) -> Any:
-    return Decimal(value) if type(value) is str else value
+def _exact(text: str) -> Exact:
+    return int(text[:-1]) if text[-1] == "i" else Decimal(text)
 
 
 # -- ids of a chunk
@@ -167,16 +186,19 @@ def pack_ids(ids: Sequence[tuple[bytes, int]]) -> bytes:
     return b"".join([pack(key, at) for key, at in ids])
 
 
-def unpack_ids(packed: bytes) -> list[tuple[bytes, int]]:
-    """The inverse of `pack_ids`."""
-    return list(_PACKED_ID.iter_unpack(packed))
+def iter_packed_ids(packed: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """(hash, position as eight bytes big endian) of every packed id."""
+    return _PACKED_BYTES.iter_unpack(packed)
 
 
 # -- what the state knows about itself
 
 
 class Stamp(msgspec.Struct, frozen=True, array_like=True):
-    """Where the state stands: everything before `source_next` is in it, up to `changelog_next` of its changelog."""
+    """Where the state stands: everything before `source_next` is in it, up to `changelog_next` of its changelog.
+
+    Not `complete`: it has records from beyond `source_next`, and the marker that says how far they go is still to be read.
+    """
 
     topic_id: str
     partition: int
@@ -185,6 +207,7 @@ class Stamp(msgspec.Struct, frozen=True, array_like=True):
     generation: int
     newest_ms: int
     schema_version: int = SCHEMA_VERSION
+    complete: bool = True
 
 
 class Marker(msgspec.Struct, frozen=True, array_like=True):
@@ -245,6 +268,12 @@ def decode_applied(value: bytes) -> Applied:
 def encode_struct(value: Stamp | Marker | SinkPlan) -> bytes:
     """A stamp, marker or plan as msgpack."""
     return msgspec.msgpack.encode(value)
+
+
+def format_version(value: bytes) -> int:
+    """The schema version of an encoded stamp or marker, whatever else that version holds."""
+    found: int = msgspec.msgpack.decode(value)[6]
+    return found
 
 
 def decode_stamp(value: bytes) -> Stamp:

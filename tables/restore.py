@@ -1,90 +1,161 @@
 """Brings a state up to the end of its changelog, a fetched list at a time.
 
-A batch ends with its marker and was appended whole. Compaction may have removed older rows and markers; what is left,
-applied to the end, gives the same state. A batch whose marker goes backwards was written by a worker that had already
-lost the partition: exactly its records are left out. Source: docs/internals.md, "Changelog".
+A batch was appended whole and ends with its marker. Compaction may have removed older rows and markers; what is left,
+applied to the end, gives the same state. A batch that a worker appended after it had lost the partition is a zombie's:
+exactly its records are left out. Source: docs/internals.md, "Changelog".
 """
 
 from __future__ import annotations
 
 import logging
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import chain
+from operator import itemgetter
+
+import msgspec
 
 from schemas import changelog, state
+from schemas.changelog import RECORDS_MAX
 from schemas.state import Marker, Stamp
-from tables.store import PartitionStore, StateOfAnotherVersion
+from tables.store import InvariantBroken, PartitionStore, StateOfAnotherVersion
 
 log = logging.getLogger(__name__)
 
 Fetched = tuple[bytes, bytes | None, int]
 """(key, value, offset) of a changelog record."""
 
+_offset_of = itemgetter(2)
+
 
 class Restorer:
-    """Feeds a store from its changelog."""
+    """Feeds a store from its changelog, from `store.changelog_next` on.
+
+    Records wait for their marker, so that a zombie's can be left out. Where compaction took the markers away, records
+    wait only as long as they can still belong to a batch whose marker comes; the stamp says `complete` = False from
+    then until the next marker, and the store takes no chunk in between.
+    """
 
     def __init__(self, store: PartitionStore) -> None:
         self._store = store
-        self._pending: list[Fetched] = []
+        self._waiting: list[Fetched] = []
+        self._reached = store.source_next
+        """Events before this are in what was accepted: said by a marker, or by packed ids."""
 
     def feed(self, records: Sequence[Fetched], position: int) -> None:
-        """Apply `records`; `position` is where reading goes on. Records after the last marker wait for theirs."""
-        whole: list[Fetched] = []
+        """Apply `records`, in one write; `position` is where reading goes on. InvariantBroken, StateOfAnotherVersion."""
+        accepted: list[Sequence[Fetched]] = []
         stamp = self._store.stamp
-        newest: Marker | None = None
-        done = stamp.changelog_next
-        for record in records:
-            self._pending.append(record)
-            if record[0] != changelog.MARKER or record[1] is None:
+        waiting, start = self._waiting, 0
+        for i, (key, value, offset) in enumerate(records):
+            if key != changelog.MARKER or value is None:
                 continue
-            marker = state.decode_marker(record[1])
-            if marker.schema_version != state.SCHEMA_VERSION:
-                raise StateOfAnotherVersion(
-                    f"changelog written with format {marker.schema_version}"
-                )
-            if marker.source_next < (newest or stamp).source_next:
-                first = record[2] - marker.records + 1
-                log.warning(
-                    "batch of a stale worker left out",
-                    extra={"offset": first, "records": marker.records},
-                )
-                whole += [kept for kept in self._pending if kept[2] < first]
-            else:
-                newest = marker
-                whole += self._pending
-            self._pending = []
-            done = record[2] + 1
-        if newest is None and not whole:
-            return
-        self._apply(whole, newest, done if self._pending else max(done, position), stamp)
+            waiting += records[start : i + 1]
+            start = i + 1
+            stamp = self._judge(waiting, _marker(value), stamp, accepted)
+            stamp = msgspec.structs.replace(stamp, changelog_next=offset + 1)
+            waiting = []
+        waiting += records[start:]
+        if not waiting:
+            end = max(position, stamp.changelog_next)
+            stamp = msgspec.structs.replace(stamp, changelog_next=end)
+        elif settled := bisect_right(waiting, waiting[-1][2] - RECORDS_MAX, key=_offset_of):
+            stamp = self._accept_unmarked(waiting[:settled], stamp, accepted)
+            waiting = waiting[settled:]
+        self._waiting = waiting
+        if stamp != self._store.stamp:
+            self._write(accepted, stamp)
 
-    def _apply(
-        self, records: list[Fetched], marker: Marker | None, changelog_next: int, stamp: Stamp
-    ) -> None:
-        weekly: list[tuple[int, bytes, bytes | None]] = []
-        ids: list[tuple[int, int, Sequence[tuple[bytes, int]]]] = []
-        applied: list[tuple[bytes, bytes]] = []
+    def _judge(
+        self,
+        waiting: list[Fetched],
+        marker: Marker,
+        stamp: Stamp,
+        accepted: list[Sequence[Fetched]],
+    ) -> Stamp:
+        """Accept what waited for `marker`, without its own batch if that is a zombie's."""
+        if stamp.topic_id and (marker.topic_id, marker.partition) != (
+            stamp.topic_id,
+            stamp.partition,
+        ):
+            raise InvariantBroken(
+                f"changelog of topic {marker.topic_id} partition {marker.partition}, restored into {stamp}"
+            )
+        first = waiting[-1][2] - marker.records + 1
+        own = bisect_right(waiting, first - 1, key=_offset_of)
+        if own:
+            stamp = self._accept_unmarked(waiting[:own], stamp, accepted)
+        if self._is_zombie(waiting[own:], marker, stamp):
+            log.warning(
+                "batch of a stale worker left out",
+                extra={
+                    "offset": first,
+                    "records": marker.records,
+                    "generation": marker.generation,
+                },
+            )
+            return stamp
+        accepted.append(waiting[own:])
+        self._reached = marker.source_next
+        return Stamp(
+            marker.topic_id,
+            marker.partition,
+            marker.source_next,
+            stamp.changelog_next,
+            marker.generation,
+            max(marker.newest_ms, stamp.newest_ms),
+        )
+
+    def _is_zombie(self, own: Sequence[Fetched], marker: Marker, stamp: Stamp) -> bool:
+        """It goes backwards; or it overlaps what a later generation wrote."""
+        if marker.source_next < self._reached:
+            return True
+        return marker.generation < stamp.generation and any(
+            key[:1] == changelog.IDS and changelog.split_ids(key)[1] < self._reached
+            for key, _, _ in own
+        )
+
+    def _accept_unmarked(
+        self, records: list[Fetched], stamp: Stamp, accepted: list[Sequence[Fetched]]
+    ) -> Stamp:
+        """Records whose markers were compacted away."""
+        accepted.append(records)
         for key, value, _ in records:
+            if key[:1] == changelog.IDS and value:
+                self._reached = max(self._reached, changelog.split_ids(key)[1] + 1)
+        return msgspec.structs.replace(stamp, changelog_next=records[-1][2] + 1, complete=False)
+
+    def _write(self, accepted: list[Sequence[Fetched]], stamp: Stamp) -> None:
+        entries: dict[bytes, dict[bytes, bytes | None]] = {}
+        batch = self._store.batch()
+        for key, value, _ in chain.from_iterable(accepted):
             kind = key[:1]
             if kind == changelog.WEEKLY:
-                weekly.append((*changelog.split_weekly(key), value))
-            elif kind == changelog.IDS and value is not None:
-                ids.append(
-                    (changelog.week_of_ids(key), state.unpack_u64(key[3:]), state.unpack_ids(value))
-                )
+                week, store_key = changelog.split_weekly(key)
+                if week not in entries:
+                    entries[week] = {}
+                entries[week][store_key] = value
+            elif kind == changelog.IDS:
+                of_week, base = changelog.split_ids(key)
+                if value is None:
+                    batch.forget_chunk(of_week, base)
+                else:
+                    batch.put_ids(of_week, base, state.iter_packed_ids(value))
             elif kind == changelog.APPLIED and value is not None:
-                applied.append((key[1:], value))
-        at = marker or stamp
-        self._store.restore(
-            weekly=weekly,
-            ids=ids,
-            applied=applied,
-            stamp=Stamp(
-                at.topic_id,
-                at.partition,
-                at.source_next,
-                changelog_next,
-                at.generation,
-                max(at.newest_ms, stamp.newest_ms),
-            ),
-        )
+                batch.put_applied(key[1:], value)
+        for week, found in entries.items():
+            number = int.from_bytes(week, "big")
+            puts = [(key, value) for key, value in found.items() if value is not None]
+            if puts:
+                batch.put_entries(number, puts)
+            for key, value in found.items():
+                if value is None:
+                    batch.delete(number, key)
+        self._store.write(batch, stamp)
+
+
+def _marker(value: bytes) -> Marker:
+    found = state.format_version(value)
+    if found != state.SCHEMA_VERSION:
+        raise StateOfAnotherVersion(f"changelog written with format {found}")
+    return state.decode_marker(value)

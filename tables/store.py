@@ -1,168 +1,131 @@
 """The state of one source partition in RocksDB: ids seen, rows of usage, and the stamp that says where it stands.
 
 Key, value, retention: docs/internals.md, "State". A chunk is one WriteBatch over all families, so that the state is always
-a prefix of the log. Families are weeks of arrival and are dropped whole; nothing is expired by wall clock.
-RocksDB's WriteBatch holds the GIL in rocksdict, its multi-get does not.
+a prefix of the log. Families are weeks of arrival and are dropped whole; nothing is expired by wall clock. The log of
+RocksDB is on but not synced: a killed process loses nothing, a crashed machine loses a tail that the changelog has.
 """
 
 from __future__ import annotations
 
-import gc
 import logging
 import shutil
-import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rocksdict import (
-    AccessType,
-    BlockBasedOptions,
-    Cache,
-    Options,
-    Rdict,
-    WriteBatch,
-    WriteBufferManager,
-)
+import msgspec
+from rocksdict import AccessType, Rdict
 
 from schemas import state
 from schemas.state import ROW, SEEN, UNIQUE, WEEK_MS, Applied, SinkPlan, Stamp
+from tables.batch import APPLIED, CHUNK_IDS, STAMP, StateBatch
+from tables.errors import (
+    InvariantBroken,
+    StateCorrupt,
+    StateFull,
+    StateLocked,
+    StateOfAnotherVersion,
+    StateUnavailable,
+    translate,
+)
+from tables.options import SharedMemory, StoreOptions
+from tables.weeks import Weeks, count_key
+
+__all__ = [
+    "InvariantBroken",
+    "PartitionStore",
+    "SharedMemory",
+    "StateCorrupt",
+    "StateFull",
+    "StateLocked",
+    "StateOfAnotherVersion",
+    "StateUnavailable",
+    "StoreOptions",
+    "destroy",
+]
 
 log = logging.getLogger(__name__)
 
-CHUNK_IDS = b"i"
-_STAMP = b"stamp"
 _SINK = b"sink"
-_APPLIED = b"c"
-_ID_COUNT = b"n"
-_WEEK = struct.Struct(">H")
-
-
-class StateCorrupt(Exception):
-    """The database cannot be read: delete it and restore it from the changelog."""
-
-
-class StateLocked(Exception):
-    """Another process has the database open."""
-
-
-class StateOfAnotherVersion(Exception):
-    """The database was written by a version with another format."""
-
-
-class InvariantBroken(Exception):
-    """A write would break what the protocol promises: the worker must stop."""
-
-
-class StateFull(Exception):
-    """More ids than `dedupe.max_ids` inside the dedupe window: events can no longer be judged."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreOptions:
-    """Bounds of all stores of one worker. `window_ms`: how long ids and rows are kept after they arrived."""
-
-    block_cache_bytes: int = 256 << 20
-    write_buffer_bytes: int = 256 << 20
-    window_ms: int = 32 * 24 * 3600 * 1000
-    ids_max: int = 50_000_000
-
-
-class SharedMemory:
-    """One block cache and one write-buffer manager for every store of a worker."""
-
-    def __init__(self, options: StoreOptions) -> None:
-        self.cache = Cache(options.block_cache_bytes)
-        self.buffers = WriteBufferManager(options.write_buffer_bytes, allow_stall=False)
-
-    def options(self) -> Options:
-        """Options of a database or of a family."""
-        table = BlockBasedOptions()
-        table.set_bloom_filter(10, False)
-        table.set_block_cache(self.cache)
-        table.set_cache_index_and_filter_blocks(True)
-        options = Options(raw_mode=True)
-        options.create_if_missing(True)
-        options.set_block_based_table_factory(table)
-        options.set_write_buffer_manager(self.buffers)
-        options.set_write_buffer_size(64 << 20)
-        options.set_memtable_prefix_bloom_ratio(0.2)
-        options.set_memtable_whole_key_filtering(True)
-        options.set_max_background_jobs(2)
-        return options
-
-
-@dataclass(slots=True)
-class _Family:
-    table: Any
-    handle: Any
-    ids: int
+_CONDEMNED = "CORRUPT"
+"""A file beside RocksDB's own: a read found damage, the next opening reports it."""
 
 
 class PartitionStore:
-    """An open state. One process, one owner; reads may come from other threads."""
+    """An open state. One process, one owner, one thread that writes.
+
+    Lookups of lists of keys may come from any thread and release the GIL while RocksDB looks (rocksdict 0.3.29: `get`
+    of a list does, `write` and iteration do not).
+    """
 
     def __init__(self, path: Path, memory: SharedMemory, options: StoreOptions) -> None:
         self._path = path
-        self._memory = memory
         self._options = options
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = self._open()
-        self._families: dict[int, _Family] = {}
-        for name in self._names():
-            self._families[int(name[1:])] = self._family(name)
-        raw = self._db.get(_STAMP)
-        self._stamp = Stamp("", -1, 0, 0, -1, 0) if raw is None else state.decode_stamp(raw)
-        if self._stamp.schema_version != state.SCHEMA_VERSION:
-            found = self._stamp.schema_version
-            self.close()
-            raise StateOfAnotherVersion(
-                f"{path}: format {found}, this version writes {state.SCHEMA_VERSION}"
+        self._refuse_condemned()
+        with self._rocksdb():
+            names = Rdict.list_cf(str(path)) if (path / "CURRENT").exists() else []
+            names = [name for name in names if name != "default"]
+            self._db: Any = Rdict(
+                str(path),
+                memory.options(),
+                column_families={name: memory.options() for name in names},
+                access_type=AccessType.read_write(),
             )
+        self._weeks = Weeks(self._db, names, memory.options)
+        try:
+            self._stamp = self._read_stamp()
+        except BaseException:
+            self.close()
+            raise
 
     # -- opening and closing
 
-    def _open(self) -> Any:
-        exists = (self._path / "CURRENT").exists()
+    def _refuse_condemned(self) -> None:
+        condemned = self._path / _CONDEMNED
+        if condemned.exists():
+            raise StateCorrupt(f"{self._path}: damage was found: {condemned.read_text()}")
+
+    def _read_stamp(self) -> Stamp:
+        with self._rocksdb():
+            raw = self._db.get(STAMP)
+        if raw is None:
+            return Stamp("", -1, 0, 0, -1, 0)
         try:
-            families = (
-                [name for name in Rdict.list_cf(str(self._path)) if name != "default"]
-                if exists
-                else []
-            )
-            self._opened = families
-            return Rdict(
-                str(self._path),
-                self._memory.options(),
-                column_families={name: self._memory.options() for name in families},
-                access_type=AccessType.read_write(),
-            )
+            found = state.format_version(raw)
+            if found != state.SCHEMA_VERSION:
+                raise StateOfAnotherVersion(
+                    f"{self._path}: format {found}, this version writes {state.SCHEMA_VERSION}"
+                )
+            return state.decode_stamp(raw)
+        except (msgspec.DecodeError, IndexError, TypeError) as error:
+            raise StateCorrupt(f"{self._path}: the stamp is no stamp: {error}") from error
+
+    @contextmanager
+    def _rocksdb(self) -> Iterator[None]:
+        """Gives errors of RocksDB their type; remembers damage, so that the next opening reports it."""
+        try:
+            yield
         except Exception as error:
-            if "lock" in str(error).lower():
-                raise StateLocked(f"{self._path}: {error}") from error
-            raise StateCorrupt(f"{self._path}: {error}") from error
-
-    def _names(self) -> list[str]:
-        return [name for name in self._opened if name.startswith("w")]
-
-    def _family(self, name: str) -> _Family:
-        count = self._db.get(_ID_COUNT + name.encode())
-        return _Family(
-            self._db.get_column_family(name),
-            self._db.get_column_family_handle(name),
-            0 if count is None else state.unpack_u64(count),
-        )
+            if type(error) is not Exception:  # rocksdict raises the bare type for RocksDB's own
+                raise
+            failure = translate(self._path, error)
+            if isinstance(failure, StateCorrupt) and self._path.is_dir():
+                (self._path / _CONDEMNED).write_text(str(error))
+            raise failure from error
 
     def close(self) -> None:
-        """Flush the log and release the lock; the store can be opened again at once."""
-        for family in self._families.values():
-            family.table.close()
-        self._families.clear()
+        """Write the memtables and release the lock: the state can be opened again at once."""
+        self._weeks.close()
         self._db.close()
-        gc.collect()
 
     # -- where it stands
+
+    @property
+    def stamp(self) -> Stamp:
+        """Where the state stands, whole."""
+        return self._stamp
 
     @property
     def source_next(self) -> int:
@@ -184,6 +147,11 @@ class PartitionStore:
         """The id of the source topic, "" before the first claim."""
         return self._stamp.topic_id
 
+    @property
+    def ids(self) -> int:
+        """How many ids the state holds."""
+        return self._weeks.ids
+
     def claim(self, topic_id: str, partition: int) -> None:
         """The state belongs to this topic and partition; InvariantBroken when it belongs to another one."""
         stamp = self._stamp
@@ -192,70 +160,49 @@ class PartitionStore:
                 f"{self._path}: state of topic {stamp.topic_id} partition {stamp.partition}, opened for {topic_id} partition "
                 f"{partition}: the topic was deleted and made anew. Delete the state and its changelog to start over."
             )
-        self._write_stamp(topic_id=topic_id, partition=partition)
+        self._put_stamp(msgspec.structs.replace(stamp, topic_id=topic_id, partition=partition))
 
     def begin_at(self, position: int) -> None:
         """An empty state starts reading at `position`."""
-        assert self._stamp.source_next == 0
-        self._write_stamp(source_next=position)
+        if self._stamp.source_next:
+            raise InvariantBroken(
+                f"{self._path}: told to begin at {position}, stands at {self._stamp}"
+            )
+        self._put_stamp(msgspec.structs.replace(self._stamp, source_next=position))
 
-    def _write_stamp(self, **changes: Any) -> None:
-        values = {name: getattr(self._stamp, name) for name in Stamp.__struct_fields__}
-        self._stamp = Stamp(**{**values, **changes})
-        self._db.put(_STAMP, state.encode_struct(self._stamp))
+    def _put_stamp(self, stamp: Stamp) -> None:
+        with self._rocksdb():
+            self._db.put(STAMP, state.encode_struct(stamp))
+        self._stamp = stamp
 
     # -- reading
 
     def seen(self, hashes: Sequence[bytes]) -> list[int | None]:
         """The position at which each id was first seen, None for new ones."""
-        keys = [SEEN + key for key in hashes]
         unpack = state.unpack_u64
-        return [None if raw is None else unpack(raw) for raw in self._newest(keys)]
+        with self._rocksdb():
+            found = self._weeks.newest([SEEN + key for key in hashes])
+        return [None if raw is None else unpack(raw) for raw in found]
 
     def rows(self, row_keys: Sequence[bytes]) -> list[tuple[int, bytes] | None]:
         """(week family, value) of each row that is there."""
-        keys = [ROW + key for key in row_keys]
-        found: list[tuple[int, bytes] | None] = [None] * len(keys)
-        left = list(range(len(keys)))
-        for week in sorted(self._families, reverse=True):
-            if not left:
-                break
-            values = self._families[week].table.get([keys[i] for i in left])
-            missing = []
-            for i, value in zip(left, values, strict=True):
-                if value is None:
-                    missing.append(i)
-                else:
-                    found[i] = (week, value)
-            left = missing
-        return found
+        with self._rocksdb():
+            return self._weeks.newest_with_week([ROW + key for key in row_keys])
 
     def has_uniques(self, unique_keys: Sequence[bytes]) -> list[bool]:
         """Which values of rows are known."""
-        return [value is not None for value in self._newest([UNIQUE + key for key in unique_keys])]
-
-    def _newest(self, keys: list[bytes]) -> list[bytes | None]:
-        weeks = sorted(self._families, reverse=True)
-        if not weeks:
-            return [None] * len(keys)
-        found: list[bytes | None] = self._families[weeks[0]].table.get(keys)
-        for week in weeks[1:]:
-            left = [i for i, value in enumerate(found) if value is None]
-            if not left:
-                break
-            for i, value in zip(
-                left, self._families[week].table.get([keys[i] for i in left]), strict=True
-            ):
-                found[i] = value
-        return found
+        with self._rocksdb():
+            found = self._weeks.newest([UNIQUE + key for key in unique_keys])
+        return [value is not None for value in found]
 
     def applied(self) -> list[Applied]:
         """Which meter versions count from where to where."""
         found = []
-        for key, value in self._db.items(from_key=_APPLIED):
-            if key[:1] != _APPLIED:
-                break
-            found.append(state.decode_applied(value))
+        with self._rocksdb():
+            for key, value in self._db.items(from_key=APPLIED):
+                if key[:1] != APPLIED:
+                    break
+                found.append(state.decode_applied(value))
         return found
 
     # -- writing
@@ -273,133 +220,133 @@ class PartitionStore:
         generation: int,
         newest_ms: int,
     ) -> None:
-        """One chunk, in one WriteBatch. `stored` are (week, key, value) of rows and uniques."""
+        """One chunk of positions `[base, source_next)`, in one WriteBatch.
+
+        `stored` are (week, key, value) of rows and uniques, `ids` (hash, position) in log order. The generation is
+        remembered, not compared: a group that was empty for long starts again from 1.
+        """
         stamp = self._stamp
-        if (
-            source_next < stamp.source_next
-            or changelog_next < stamp.changelog_next
-            or generation < stamp.generation
-        ):
-            raise InvariantBroken(
-                f"{self._path}: chunk to {source_next}/{changelog_next} of generation {generation} after {stamp}"
-            )
-        batch = WriteBatch(raw_mode=True)
-        self._put_weekly(batch, stored)
+        self._check_chunk(base, source_next, ids)
+        batch = StateBatch(self._weeks)
+        by_week: dict[int, dict[bytes, bytes]] = {}
+        for in_week, key, value in stored:
+            by_week.setdefault(in_week, {})[key] = value
+        for in_week, entries in by_week.items():
+            batch.put_entries(in_week, entries.items())
         if ids:
-            self._put_ids(batch, week, base, ids)
+            pack = state.pack_u64
+            batch.put_ids(week, base, [(key, pack(at)) for key, at in ids])
         for key, value in applied:
-            batch.put(_APPLIED + key, value)
-        self._stamp = Stamp(
+            batch.put_applied(key, value)
+        self.write(
+            batch,
+            Stamp(
+                stamp.topic_id,
+                stamp.partition,
+                source_next,
+                changelog_next,
+                generation,
+                max(newest_ms, stamp.newest_ms),
+            ),
+        )
+
+    def _check_chunk(self, base: int, source_next: int, ids: Sequence[tuple[bytes, int]]) -> None:
+        stamp = self._stamp
+        if not stamp.complete:
+            raise InvariantBroken(
+                f"{self._path}: its changelog ends without a marker, so nobody knows which events it has: {stamp}"
+            )
+        outside = ids and not base <= ids[0][1] <= ids[-1][1] < source_next
+        if not stamp.source_next <= base <= source_next or outside:
+            raise InvariantBroken(
+                f"{self._path}: chunk of positions [{base}, {source_next}) after {stamp}"
+            )
+
+    def batch(self) -> StateBatch:
+        """An empty batch for `write`."""
+        return StateBatch(self._weeks)
+
+    def write(self, batch: StateBatch, stamp: Stamp) -> None:
+        """Put `batch` and `stamp` on disk, both or neither. InvariantBroken, StateFull: nothing was written."""
+        before = self._stamp
+        moved = before.topic_id and (before.topic_id, before.partition) != (
             stamp.topic_id,
             stamp.partition,
-            source_next,
-            changelog_next,
-            generation,
-            max(newest_ms, stamp.newest_ms),
         )
-        batch.put(_STAMP, state.encode_struct(self._stamp))
-        self._db.write(batch)
-
-    def _put_weekly(self, batch: Any, stored: Iterable[tuple[int, bytes, bytes | None]]) -> None:
-        put = batch.put
-        for week, key, value in stored:
-            handle = self._in_week(week).handle
-            if value is None:
-                batch.delete(key, handle)
-            else:
-                put(key, value, handle)
-
-    def _put_ids(self, batch: Any, week: int, base: int, ids: Sequence[tuple[bytes, int]]) -> None:
-        family = self._in_week(week)
-        handle, put, pack = family.handle, batch.put, state.pack_u64
-        for key, at in ids:
-            put(SEEN + key, pack(at), handle)
-        put(CHUNK_IDS + pack(base), b"", handle)
-        family.ids += len(ids)
-        put(_ID_COUNT + f"w{week}".encode(), pack(family.ids))
-        total = sum(known.ids for known in self._families.values())
-        if total > self._options.ids_max:
+        if (
+            moved
+            or stamp.source_next < before.source_next
+            or stamp.changelog_next < before.changelog_next
+        ):
+            raise InvariantBroken(f"{self._path}: {stamp} after {before}")
+        total = self._weeks.ids + batch.ids
+        if batch.ids and total > self._options.ids_max:
             raise StateFull(
-                f"{total} ids inside the dedupe window, dedupe.max_ids is {self._options.ids_max}: raise it, or add partitions"
+                f"{self._path}: {total} ids inside the dedupe window, dedupe.max_ids is {self._options.ids_max}: "
+                "raise it, or add partitions"
             )
-
-    def _in_week(self, week: int) -> _Family:
-        family = self._families.get(week)
-        if family is None:
-            name = f"w{week}"
-            self._db.create_column_family(name, self._memory.options())
-            family = self._families[week] = self._family(name)
-        return family
-
-    def restore(
-        self,
-        *,
-        weekly: Iterable[tuple[int, bytes, bytes | None]],
-        ids: Iterable[tuple[int, int, Sequence[tuple[bytes, int]]]],
-        applied: Iterable[tuple[bytes, bytes]],
-        stamp: Stamp,
-    ) -> None:
-        """What one fetched list of the changelog holds; `ids` are (week, base, packed ids)."""
-        batch = WriteBatch(raw_mode=True)
-        self._put_weekly(batch, weekly)
-        for week, base, packed in ids:
-            self._put_ids(batch, week, base, packed)
-        for key, value in applied:
-            batch.put(_APPLIED + key, value)
+        with self._rocksdb():
+            self._db.write(batch.finish(stamp))
+        batch.written()
         self._stamp = stamp
-        batch.put(_STAMP, state.encode_struct(stamp))
-        self._db.write(batch)
-
-    @property
-    def stamp(self) -> Stamp:
-        """Where the state stands, whole."""
-        return self._stamp
 
     # -- expiry
 
     def expired_weeks(self) -> list[int]:
-        """Weeks that ended longer than the window before the newest arrival."""
-        return sorted(
+        """Weeks that ended longer than the window before the newest arrival, oldest first."""
+        return [
             week
-            for week in self._families
+            for week in self._weeks.live()
             if (week + 1) * WEEK_MS + self._options.window_ms < self._stamp.newest_ms
-        )
+        ]
 
     def weekly_keys(self, week: int, slice_size: int = 10_000) -> Iterator[list[bytes]]:
-        """The row, unique and chunk-id keys of a week, in slices; ids seen have no records of their own."""
-        found: list[bytes] = []
+        """The row, unique and chunk-id keys of a week, in slices; ids seen have no records of their own.
+
+        For the tombstones that go out before the week is dropped (`schemas.changelog.encode_expiry`). The state may
+        be written and closed between two slices.
+        """
         for kind in (ROW, UNIQUE, CHUNK_IDS):
-            for key in self._families[week].table.keys(from_key=kind):
-                if key[:1] != kind:
+            start = kind
+            while found := self._keys_from(week, kind, start, slice_size):
+                yield found
+                start = found[-1] + b"\0"
+
+    def _keys_from(self, week: int, kind: bytes, start: bytes, limit: int) -> list[bytes]:
+        family = self._weeks.find(week)
+        found: list[bytes] = []
+        if family is None:
+            return found
+        with self._rocksdb():
+            for key in family.table.keys(from_key=start):
+                if key[:1] != kind or len(found) == limit:
                     break
                 found.append(key)
-                if len(found) >= slice_size:
-                    yield found
-                    found = []
-        if found:
-            yield found
+        return found
 
     def drop_week(self, week: int) -> None:
         """Forget a week: one operation, whatever it held."""
-        family = self._families.pop(week)
-        family.table.close()
-        self._db.drop_column_family(f"w{week}")
-        self._db.delete(_ID_COUNT + f"w{week}".encode())
-        log.info("week dropped", extra={"path": str(self._path), "week": week, "ids": family.ids})
+        with self._rocksdb():
+            self._db.delete(count_key(week))
+            ids = self._weeks.drop(week)
+        log.info("week dropped", extra={"path": str(self._path), "week": week, "ids": ids})
 
     # -- the sink's plan (local: another owner asks ClickHouse)
 
     @property
     def sink_plan(self) -> SinkPlan | None:
         """The block that was being written when the state was last open."""
-        raw = self._db.get(_SINK)
+        with self._rocksdb():
+            raw = self._db.get(_SINK)
         return None if raw is None else state.decode_plan(raw)
 
     def plan_block(self, plan: SinkPlan) -> None:
         """Remember the block before it is written."""
-        self._db.put(_SINK, state.encode_struct(plan))
+        with self._rocksdb():
+            self._db.put(_SINK, state.encode_struct(plan))
 
 
 def destroy(path: Path) -> None:
-    """Delete a state directory."""
-    shutil.rmtree(path, ignore_errors=False)
+    """Delete a state directory, if there is one. The store must be closed."""
+    if path.exists():
+        shutil.rmtree(path)

@@ -1,0 +1,72 @@
+"""One write to the state: gathered over all families, counted, then put on disk as a whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from operator import itemgetter
+
+from rocksdict import WriteBatch
+
+from schemas import state
+from schemas.state import SEEN
+from tables.weeks import Weeks, count_key
+
+APPLIED = b"c"
+CHUNK_IDS = b"i"
+STAMP = b"stamp"
+
+_key_of = itemgetter(0)
+
+
+class StateBatch:
+    """Puts and deletes of one atomic write. Keys in order make the write almost twice as fast."""
+
+    def __init__(self, weeks: Weeks) -> None:
+        self._weeks = weeks
+        self._puts = WriteBatch(raw_mode=True)
+        self._ids: dict[int, int] = {}
+        self.ids = 0
+        """Ids that the batch adds."""
+
+    def put_entries(self, week: int, entries: Iterable[tuple[bytes, bytes]]) -> None:
+        """Store keys and values of rows and values of UNIQUE_COUNT."""
+        put, handle = self._puts.put, self._weeks.need(week).handle
+        for key, value in sorted(entries, key=_key_of):
+            put(key, value, handle)
+
+    def delete(self, week: int, key: bytes) -> None:
+        """Delete a store key of a week; nothing to do when the week is gone."""
+        family = self._weeks.find(week)
+        if family is not None:
+            self._puts.delete(key, family.handle)
+
+    def put_ids(self, week: int, base: int, ids: Iterable[tuple[bytes, bytes]]) -> None:
+        """Ids of the chunk that begins at `base`: (hash, position as stored)."""
+        put, handle = self._puts.put, self._weeks.need(week).handle
+        count = 0
+        for count, (key, at) in enumerate(sorted(ids, key=_key_of), 1):  # noqa: B007
+            put(SEEN + key, at, handle)
+        put(CHUNK_IDS + state.pack_u64(base), b"", handle)
+        self._ids[week] = self._ids.get(week, 0) + count
+        self.ids += count
+
+    def forget_chunk(self, week: int, base: int) -> None:
+        """The chunk's packed ids are out of the changelog; the ids themselves go with their week."""
+        self.delete(week, CHUNK_IDS + state.pack_u64(base))
+
+    def put_applied(self, key: bytes, value: bytes) -> None:
+        """A meter version that counts, or counted, from somewhere to somewhere."""
+        self._puts.put(APPLIED + key, value)
+
+    def finish(self, stamp: state.Stamp) -> WriteBatch:
+        """The whole, with where the state stands after it."""
+        put = self._puts.put
+        for week, count in self._ids.items():
+            put(count_key(week), state.pack_u64(self._weeks.need(week).ids + count))
+        put(STAMP, state.encode_struct(stamp))
+        return self._puts
+
+    def written(self) -> None:
+        """It is on disk: count what it added."""
+        for week, count in self._ids.items():
+            self._weeks.counted(week, count)
