@@ -1,6 +1,6 @@
 """What the API needs from outside, as protocols; `runtime` brings the real ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -89,15 +89,15 @@ class Meters(Protocol):
         """By id (deleted ones too) or by slug of a live one; NotFound."""
         ...
 
-    async def update(self, meter: Meter) -> Meter:
-        """Replace name, description, metadata, group_by (and version, updated_at)."""
+    async def update(self, id_or_slug: str, change: Callable[[Meter], Meter]) -> Meter:
+        """Store what `change` makes of the meter as it is now, no other change in between; NotFound, what `change` raises."""
         ...
 
     async def delete(self, id_or_slug: str) -> None:
         """Soft; deleting a deleted one by id is fine; NotFound."""
         ...
 
-    async def list(
+    async def list_meters(
         self, *, order_by: str, descending: bool, include_deleted: bool, limit: int
     ) -> list[Meter]:
         """Up to `limit` meters."""

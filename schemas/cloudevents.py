@@ -152,7 +152,8 @@ def _time(raw: msgspec.Raw | None, field: str) -> datetime | None:
             field,
         )
     try:
-        return _decode_time(raw)
+        found: datetime | None = _decode_time(raw)
+        return found
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise Refused(
             "time_invalid",

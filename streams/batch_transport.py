@@ -34,7 +34,7 @@ class Consumer(driver.Consumer):
         """The partitions of the app that this consumer reads for."""
         return cast("Partitions", self.app.partitions)
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109 - Faust names it
         """Yield chunks, round robin over the partitions that one fetch brought records for."""
         records, active = await self._wait_next_records(timeout)
         generation = self.app.consumer_generation_id

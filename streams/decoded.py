@@ -188,8 +188,8 @@ def _take(
         decoded.rejected.append(_rejected(at, record, msgspec.json.encode(event), refused))
         return
     except (msgspec.DecodeError, RecursionError) as error:
-        refused = Refused("data_not_object", f"data is a JSON object or null: {error}", "$.data")
-        decoded.rejected.append(_rejected(at, record, msgspec.json.encode(event), refused))
+        no_object = Refused("data_not_object", f"data is a JSON object or null: {error}", "$.data")
+        decoded.rejected.append(_rejected(at, record, msgspec.json.encode(event), no_object))
         return
     if owner_of(event.subject) != partition:
         if time is None:

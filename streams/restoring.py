@@ -23,6 +23,8 @@ class Recovery(FaustRecovery):
 class TableManager(FaustTableManager):
     """Faust's table manager with our recovery."""
 
+    _recovery: Any
+
     @property
     def recovery(self) -> Any:
         """The recovery service, made at its first use."""

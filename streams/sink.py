@@ -342,7 +342,7 @@ def add_events(columns: EventColumns, decoded: Decoded, flags: Sequence[bool]) -
     columns.sources += [event.source for event in events]
     columns.types += [event.type for event in events]
     columns.subjects += [event.subject for event in events]
-    columns.datas += [str(event.data, "utf-8") for event in events]  # type: ignore[call-overload]
+    columns.datas += [str(event.data, "utf-8") for event in events]
     columns.seconds += decoded.seconds
     columns.ingested_ms += decoded.appended_ms
     columns.positions += decoded.positions

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -212,21 +212,23 @@ class PartitionStore:
         *,
         week: int,
         base: int,
-        stored: Iterable[tuple[int, bytes, bytes]],
+        stored: Sequence[tuple[int, bytes, bytes]],
         ids: Sequence[tuple[bytes, int]],
-        applied: Iterable[tuple[bytes, bytes]],
+        applied: Sequence[tuple[bytes, bytes]],
         source_next: int,
         changelog_next: int,
         generation: int,
         newest_ms: int,
     ) -> None:
-        """One chunk of positions `[base, source_next)`, in one WriteBatch.
+        """One chunk of positions `[base, source_next)`, in one WriteBatch, after the log has it (`encode_chunk`).
 
-        `stored` are (week, key, value) of rows and uniques, `ids` (hash, position) in log order. The generation is
-        remembered, not compared: a group that was empty for long starts again from 1.
+        `stored` are (week, key, value) of rows and uniques, `ids` (hash, position) in log order; `changelog_next` is
+        the offset after the chunk's batch. The generation is remembered, not compared: a group that was empty for long
+        starts again from 1.
         """
         stamp = self._stamp
         self._check_chunk(base, source_next, ids)
+        self._check_log(len(stored) + bool(ids) + len(applied) + 1, changelog_next)
         batch = StateBatch(self._weeks)
         by_week: dict[int, dict[bytes, bytes]] = {}
         for in_week, key, value in stored:
@@ -261,6 +263,19 @@ class PartitionStore:
             raise InvariantBroken(
                 f"{self._path}: chunk of positions [{base}, {source_next}) after {stamp}"
             )
+
+    def _check_log(self, records: int, changelog_next: int) -> None:
+        """The batch of `records` begins where the state ends: else another worker writes this changelog, too."""
+        if changelog_next - records != self._stamp.changelog_next:
+            raise InvariantBroken(
+                f"{self._path}: a batch of {records} records ends at changelog offset {changelog_next} after {self._stamp}: "
+                "records of another worker lie in between, they are judged by a restore"
+            )
+
+    def expire(self, *, records: int, changelog_next: int) -> None:
+        """A batch of tombstones is in the log (`encode_expiry`); the keys themselves go with `drop_week`."""
+        self._check_log(records, changelog_next)
+        self._put_stamp(msgspec.structs.replace(self._stamp, changelog_next=changelog_next))
 
     def batch(self) -> StateBatch:
         """An empty batch for `write`."""

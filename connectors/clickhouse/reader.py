@@ -76,7 +76,8 @@ class UsageReader:
 
     async def subjects(self, meter: Meter, start: int | None, end: int | None) -> list[str]:
         """Distinct subjects of the events of the meter's type, by code point."""
-        return await self._in_thread(self._subjects, meter, start, end)
+        found: list[str] = await self._in_thread(self._subjects, meter, start, end)
+        return found
 
     async def group_values(
         self, meter: Meter, key: str, start: int | None, end: int | None

@@ -96,7 +96,10 @@ def _double_text(number: float) -> str:
     """The shortest text that reads back as `number`: plain unless the form with an exponent is shorter."""
     if number in _INFINITE:
         return ""
-    sign, digits, exponent = Decimal(repr(number)).normalize().as_tuple()
+    text = repr(number)
+    if abs(number) >= 0.001 and "e" not in text and not text.endswith(".0"):
+        return text  # nearly all there are
+    sign, digits, exponent = Decimal(text).normalize().as_tuple()
     assert isinstance(exponent, int)
     minus = "-" if sign else ""
     if not any(digits):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,7 +66,7 @@ def sending(flights: pd.DataFrame) -> Sending:
     return Sending(records, len(flights), len(records) - len(flights))
 
 
-def _event(number: int, flight: dict[str, Any]) -> bytes:
+def _event(number: int, flight: Mapping[Any, Any]) -> bytes:
     """One CloudEvent; keys whose value is NA are left out."""
     return msgspec.json.encode(
         {
@@ -82,7 +82,7 @@ def _event(number: int, flight: dict[str, Any]) -> bytes:
     )
 
 
-def _known(flight: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def _known(flight: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
     for key in DATA_KEYS:
         value = flight[key]
         if value == value:  # NaN is the only value that does not equal itself

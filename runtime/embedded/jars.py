@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import sys
 from pathlib import Path
 
 from runtime.embedded.service import ServiceProblem
@@ -61,7 +62,7 @@ def _fetch(cache: Path) -> list[Path]:
     import jgo
 
     try:
-        environment = jgo.build(_COORDINATES, cache_dir=str(cache / "jgo"))
+        environment = jgo.build(_COORDINATES, cache_dir=cache / "jgo")
         found = [Path(jar) for jar in environment.all_jars]
     except Exception as error:
         raise ServiceProblem(
@@ -82,3 +83,15 @@ def _fetch(cache: Path) -> list[Path]:
         shutil.copyfile(jar, partial)
         partial.rename(target / jar.name)
     return sorted(target.glob("*.jar"))
+
+
+def main() -> None:
+    """Fetch the jars now, so that the first start does not."""
+    try:
+        kafka_class_path(cache_dir())
+    except ServiceProblem as problem:
+        sys.exit(str(problem))
+
+
+if __name__ == "__main__":
+    main()

@@ -68,7 +68,7 @@ def test_the_fetcher_hands_out_lists_of_records_by_partition():
 
 
 def test_recovery_without_faust_tables_goes_straight_to_resume_streams():
-    source = _source(Recovery._restart_recovery)
+    source = _source(Recovery._restart_recovery.fun)
 
     assert "if not self.tables" in source
     assert "self._resume_streams" in source

@@ -11,7 +11,8 @@ from domain.metering.windows import WindowSize, window_end, window_start, zone
 from tests.zones import changes
 
 ZONES = [
-    "UTC", "Europe/Berlin", "America/New_York", "America/Sao_Paulo", "America/St_Johns", "America/Havana", "Asia/Beirut",
+    "UTC", "Europe/Berlin", "America/New_York", "America/Sao_Paulo", "America/St_Johns", "America/Havana",
+    "America/Caracas", "Asia/Beirut",
     "Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Apia", "Pacific/Chatham", "Africa/Monrovia", "Antarctica/Troll",
 ]  # fmt: skip
 CHANGES = {name: [at for at, _, _ in changes(zone(name), 1, 2**31)] for name in ZONES}

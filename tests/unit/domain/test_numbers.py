@@ -48,6 +48,13 @@ def test_what_a_value_counts_as(value, number):
     assert isinstance(found, float) == isinstance(number, float)
 
 
+@pytest.mark.parametrize(
+    "value", [Decimal("0E+99999"), Decimal("-0.0"), "0e5", "-0", Decimal("1E-400")]
+)
+def test_every_zero_is_the_plain_one(value):
+    assert type(read_number(value)) is int
+
+
 def test_a_tenth_and_two_tenths_are_three():
     assert read_number(Decimal("0.1")) + read_number("0.2") == Decimal("0.3")
 
@@ -62,6 +69,10 @@ def test_a_tenth_and_two_tenths_are_three():
         (Decimal("1.10"), "1.1"),
         (Decimal("1E+5"), "1e+05"),
         (Decimal("120000.0"), "120000"),
+        (Decimal("0.001"), "0.001"),
+        (Decimal("0.0001"), "1e-04"),
+        (Decimal("0.00012"), "0.00012"),
+        (Decimal("-12.50"), "-12.5"),
         (Decimal("1E-7"), "1e-07"),
         (Decimal("-0.0"), "-0"),
         (Decimal("1E+400"), ""),

@@ -40,6 +40,9 @@ def window(moment: str, size: str, name: str) -> tuple[str, str]:
         ("2024-10-06T01:30:00+10:30", "HOUR", "Australia/Lord_Howe", "2024-10-06T01:00:00+10:30", "2024-10-06T02:30:00+11:00"),
         ("2024-10-06T02:45:00+11:00", "HOUR", "Australia/Lord_Howe", "2024-10-06T02:30:00+11:00", "2024-10-06T03:00:00+11:00"),
         ("2024-04-07T01:45:00+10:30", "HOUR", "Australia/Lord_Howe", "2024-04-07T01:30:00+10:30", "2024-04-07T02:00:00+10:30"),
+        # an offset that changes in the middle of an hour
+        ("2016-05-01T02:10:00-04:30", "HOUR", "America/Caracas", "2016-05-01T02:00:00-04:30", "2016-05-01T03:00:00-04:00"),
+        ("2007-12-09T02:40:00-04:30", "HOUR", "America/Caracas", "2007-12-09T02:30:00-04:30", "2007-12-09T03:00:00-04:30"),
     ],
 )  # fmt: skip
 def test_a_window_at_an_odd_moment(moment, size, name, start, end):
