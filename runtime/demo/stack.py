@@ -1,0 +1,104 @@
+"""The demo's own stack: `meterstream up` as a child on a data directory of its own."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_STOP_S = 60
+_PR_SET_PDEATHSIG = 1
+
+
+class StackProblem(Exception):
+    """The stack did not come up; the message is what `meterstream up` said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """Where things are: the API's URL, Kafka's bootstrap servers, the worker's URL."""
+
+    api: str
+    kafka: str
+    worker: str
+
+
+class Stack:
+    """Starts fresh, stops whole."""
+
+    def __init__(self, data_dir: Path, *, keep: bool) -> None:
+        self.data_dir = data_dir
+        self._keep = keep
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Begin to come up, on an empty data directory. A stack that an earlier demo left there is stopped first."""
+        if self.data_dir.exists():
+            subprocess.run(
+                [*_COMMAND, "down", "--data-dir", str(self.data_dir)],
+                capture_output=True,
+                check=False,
+            )
+            shutil.rmtree(self.data_dir)
+        self._process = subprocess.Popen(
+            [*_COMMAND, "up", "--data-dir", str(self.data_dir), "--port", "0"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            preexec_fn=None if self._keep or sys.platform != "linux" else _die_with_parent,
+        )
+
+    def wait_ready(self, say: Callable[[str], None]) -> Addresses:
+        """Pass on what `up` says until it is ready."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        said = []
+        for line in self._process.stdout:
+            line = line.rstrip()
+            if line.startswith("ready "):
+                return self._addresses(line.removeprefix("ready "))
+            said.append(line)
+            say(line)
+        raise StackProblem("\n".join(said[-5:]) or "meterstream up said nothing")
+
+    def _addresses(self, api: str) -> Addresses:
+        done = subprocess.run(
+            [*_COMMAND, "status", "--json", "--data-dir", str(self.data_dir)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found: dict[str, Any] = {
+            one["role"]: one["address"] for one in reversed(json.loads(done.stdout))
+        }
+        return Addresses(api=api, kafka=found["kafka"], worker=found["worker"])
+
+    def stop(self) -> None:
+        """Stop it and forget its data, unless it is to be kept."""
+        process = self._process
+        if process is None or self._keep:
+            return
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        shutil.rmtree(self.data_dir, ignore_errors=True)
+
+
+_COMMAND = (sys.executable, "-m", "runtime.cli")
+
+
+def _die_with_parent() -> None:
+    """In the child: a demo that is killed takes its stack with it (Linux)."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
