@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS events (
     verdict     Enum8('accepted' = 1, 'duplicate' = 2)
 ) ENGINE = ReplacingMergeTree(position)
 PARTITION BY toYYYYMM(time)
-ORDER BY (namespace, type, toStartOfHour(time), subject, time, partition, position)
+ORDER BY (namespace, time, ingested_at, partition, position)
 TTL toDateTime(ingested_at) + INTERVAL {events_days} DAY
 SETTINGS non_replicated_deduplication_window = 10000;
 
