@@ -1,9 +1,14 @@
-"""The changelog's records of one chunk, in order, the marker last. Source: docs/internals.md, "Changelog"."""
+"""The records of one batch of the changelog, in order, the marker last. Source: docs/internals.md, "Changelog".
+
+Every batch says in its marker at which changelog offset its writer expects it to begin; a batch that begins elsewhere
+was written by a worker that did not know the whole changelog, and is left out by whoever restores from it.
+"""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from schemas.state import Marker, encode_struct, pack_ids
 
@@ -19,22 +24,30 @@ RECORDS_MAX = 1 << 19
 """
 
 _WEEK = struct.Struct(">H")
-_IDS_KEY = struct.Struct(">cHQ")
+_CHUNK = struct.Struct(">Qi")
 
 LogRecord = tuple[bytes, bytes | None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Author:
+    """Who writes a batch, and the changelog offset at which it must begin to count."""
+
+    topic_id: str
+    partition: int
+    generation: int
+    begins_at: int
+
+
 def encode_chunk(
+    author: Author,
     *,
     week: int,
     base: int,
     stored: Iterable[tuple[int, bytes, bytes]],
     ids: Sequence[tuple[bytes, int]],
     applied: Iterable[tuple[bytes, bytes]],
-    topic_id: str,
-    partition: int,
     source_next: int,
-    generation: int,
     newest_ms: int,
 ) -> list[LogRecord]:
     """The records of a chunk: weekly entries (week, store key, value), packed ids, applied meters, marker.
@@ -49,51 +62,51 @@ def encode_chunk(
             prefix = prefixes[in_week] = WEEKLY + _WEEK.pack(in_week)
         records.append((prefix + key, value))
     if ids:
-        records.append((_IDS_KEY.pack(IDS, week, base), pack_ids(ids)))
+        chunk = chunk_key(base, author.generation)
+        records.append((IDS + _WEEK.pack(week) + chunk, pack_ids(ids)))
     records += [(APPLIED + key, value) for key, value in applied]
-    return _with_marker(records, topic_id, partition, source_next, generation, newest_ms)
+    return with_marker(records, author, source_next=source_next, newest_ms=newest_ms)
 
 
 def encode_expiry(
-    week: int,
-    keys: Iterable[bytes],
-    *,
-    topic_id: str,
-    partition: int,
-    source_next: int,
-    generation: int,
-    newest_ms: int,
+    author: Author, week: int, keys: Iterable[bytes], *, source_next: int, newest_ms: int
 ) -> list[LogRecord]:
     """A batch that deletes store keys of an expired week (`PartitionStore.weekly_keys`); `source_next` stays as it is."""
     packed = _WEEK.pack(week)
     records: list[LogRecord] = [
         (IDS + packed + key[1:] if key[:1] == IDS else WEEKLY + packed + key, None) for key in keys
     ]
-    return _with_marker(records, topic_id, partition, source_next, generation, newest_ms)
+    return with_marker(records, author, source_next=source_next, newest_ms=newest_ms)
 
 
-def _with_marker(
-    records: list[LogRecord],
-    topic_id: str,
-    partition: int,
-    source_next: int,
-    generation: int,
-    newest_ms: int,
+def with_marker(
+    records: list[LogRecord], author: Author, *, source_next: int, newest_ms: int
 ) -> list[LogRecord]:
+    """`records` and their marker. ValueError when there are more than RECORDS_MAX."""
     count = len(records) + 1
     if count > RECORDS_MAX:
         raise ValueError(f"a batch of {count} records, {RECORDS_MAX} are allowed")
-    marker = Marker(topic_id, partition, source_next, generation, newest_ms, count)
+    marker = Marker(
+        topic_id=author.topic_id,
+        partition=author.partition,
+        source_next=source_next,
+        generation=author.generation,
+        newest_ms=newest_ms,
+        records=count,
+        begins_at=author.begins_at,
+    )
     records.append((MARKER, encode_struct(marker)))
     return records
 
 
+def chunk_key(base: int, generation: int) -> bytes:
+    """Names the packed ids of the chunk that begins at position `base`.
+
+    With its writer's generation: ids of two writers never replace each other when the changelog is compacted.
+    """
+    return _CHUNK.pack(base, generation)
+
+
 def split_weekly(key: bytes) -> tuple[bytes, bytes]:
-    """(week as two bytes big endian, store key) of a weekly entry's key."""
+    """(week as two bytes big endian, store key or chunk key) of a weekly entry's or packed ids' key."""
     return key[1:3], key[3:]
-
-
-def split_ids(key: bytes) -> tuple[int, int]:
-    """(week, position of the chunk's first event) of a record of packed ids."""
-    _, week, base = _IDS_KEY.unpack(key)
-    return week, base

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -22,7 +23,7 @@ JSON = "application/json"
 SPECVERSIONS = ("1.0", "0.3")
 ATTRIBUTE_LENGTH_MAX = 64 * 1024
 
-_Text = Annotated[str, msgspec.Meta(min_length=1)]
+_Text = Annotated[str, msgspec.Meta(min_length=1, max_length=ATTRIBUTE_LENGTH_MAX)]
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
 _RAW_NONE = msgspec.Raw(b"")
 _URI_SPACE = "!#$%&'()*+,/:;=?@[]~-._"
@@ -47,6 +48,8 @@ _raw_one = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _raw_many = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 _encode = msgspec.json.Encoder().encode
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_data = msgspec.json.Decoder(dict[str, Any] | None, float_hook=Decimal).decode
+_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def decode_record(value: bytes) -> list[Envelope]:
@@ -57,8 +60,40 @@ def decode_record(value: bytes) -> list[Envelope]:
         return _envelopes(value) if value.lstrip()[:1] == b"[" else [ENVELOPE_DECODER.decode(value)]
     except msgspec.ValidationError as error:
         raise Refused("not_a_cloudevent", str(error), _field_of(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except _NOT_JSON as error:
         raise Refused("invalid_json", f"not JSON: {error}") from None
+
+
+def decode_data(data: msgspec.Raw) -> dict[str, Any] | None:
+    """The data of an event of a Kafka record, with decimals. Refused for what is neither an object nor null."""
+    try:
+        found: dict[str, Any] | None = _decode_data(data)
+        return found
+    except InvalidOperation:
+        return _decode_data_of_any_exponent(data)
+    except _NOT_JSON as error:
+        raise _not_an_object(error, "$") from None
+
+
+def _decode_data_of_any_exponent(data: msgspec.Raw) -> dict[str, Any] | None:
+    decoder = msgspec.json.Decoder(dict[str, Any] | None, float_hook=_decimal)
+    try:
+        found: dict[str, Any] | None = decoder.decode(data)
+        return found
+    except _NOT_JSON as error:
+        raise _not_an_object(error, "$") from None
+
+
+def _decimal(text: str) -> Decimal:
+    """A number whose exponent no Decimal holds is what a double makes of it: zero or infinity, which is no number."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return Decimal(float(text))
+
+
+def _not_an_object(error: Exception, where: str) -> Refused:
+    return Refused("data_not_object", f"data is a JSON object or null: {error}", f"{where}.data")
 
 
 def decode_request(content_type: str | None, body: bytes, received_at: datetime) -> list[Envelope]:
@@ -84,7 +119,7 @@ def _split(content_type: str | None, body: bytes) -> list[dict[str, msgspec.Raw]
         found = [_raw_one(body)] if body.lstrip()[:1] == b"{" else _raw_many(body)
     except msgspec.ValidationError as error:
         raise Refused("not_a_cloudevent", str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except _NOT_JSON as error:
         raise Refused("invalid_json", f"not JSON: {error}") from None
     if not found:
         raise Refused("no_events", "no events found")
@@ -94,7 +129,8 @@ def _split(content_type: str | None, body: bytes) -> list[dict[str, msgspec.Raw]
 _TEXTS = ("id", "source", "type", "subject", "specversion")
 _decode_text = msgspec.json.Decoder(str).decode
 _decode_time = msgspec.json.Decoder(_Time | None).decode
-_decode_any = msgspec.json.Decoder().decode
+_decode_text_or_null = msgspec.json.Decoder(str | None).decode
+_NEITHER = object()
 _KNOWN = frozenset((*_TEXTS, "time", "datacontenttype", "dataschema", "data"))
 
 
@@ -124,7 +160,7 @@ def _text(raw: msgspec.Raw | None, field: str) -> str:
         raise Refused("missing_field", f"{field[2:]} is missing", field)
     try:
         text = _decode_text(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _NOT_JSON:
         raise Refused("wrong_type", f"{field[2:]} is a non-empty text", field) from None
     if not text:
         raise Refused("empty_field", f"{field[2:]} is empty", field)
@@ -154,7 +190,7 @@ def _time(raw: msgspec.Raw | None, field: str) -> datetime | None:
     try:
         found: datetime | None = _decode_time(raw)
         return found
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _NOT_JSON:
         raise Refused(
             "time_invalid",
             f"time is an RFC 3339 date-time with a zone: {text.decode(errors='replace')[:80]}",
@@ -171,14 +207,14 @@ def _data(raw: dict[str, msgspec.Raw], where: str) -> msgspec.Raw:
                 f"{where}.{name}",
             )
     content_type = raw.get("datacontenttype")
-    if content_type is not None and _decode_any(content_type) not in (None, JSON):
+    if content_type is not None and _text_or_null(content_type) not in (None, JSON):
         raise Refused(
             "datacontenttype_unknown",
             f"datacontenttype is {JSON} or null",
             f"{where}.datacontenttype",
         )
     schema = raw.get("dataschema")
-    if schema is not None and not isinstance(_decode_any(schema), str | None):
+    if schema is not None and _text_or_null(schema) is _NEITHER:
         raise Refused("wrong_type", "dataschema is a URI or null", f"{where}.dataschema")
     data = raw.get("data")
     if data is None:
@@ -187,16 +223,21 @@ def _data(raw: dict[str, msgspec.Raw], where: str) -> msgspec.Raw:
         return data
     try:
         found = _decode_object(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused(
-            "data_not_object", f"data is a JSON object or null: {error}", f"{where}.data"
-        ) from None
+    except _NOT_JSON as error:
+        raise _not_an_object(error, where) from None
     for name, value in found.items():
         if value is None:
             raise Refused(
                 "data_null_property", f"data.{name} is null: leave it out", f"{where}.data.{name}"
             )
     return data
+
+
+def _text_or_null(raw: msgspec.Raw) -> object:
+    try:
+        return _decode_text_or_null(raw)
+    except _NOT_JSON:
+        return _NEITHER
 
 
 def _field_of(error: msgspec.ValidationError) -> str | None:

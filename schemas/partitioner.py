@@ -10,10 +10,14 @@ _M = 0x5BD1E995
 _32_BITS = 0xFFFFFFFF
 
 
-@lru_cache(maxsize=1 << 16)
+_REMEMBERED_BYTES_MAX = 256
+"""Longer keys are not remembered: what is remembered stays below 30 MB."""
+
+
 def partition_of(key: bytes, partitions: int) -> int:
     """The partition of `key` among `partitions`."""
-    return (murmur2(key) & 0x7FFFFFFF) % partitions
+    hashed = _remembered(key) if len(key) <= _REMEMBERED_BYTES_MAX else murmur2(key)
+    return (hashed & 0x7FFFFFFF) % partitions
 
 
 def murmur2(data: bytes) -> int:
@@ -29,3 +33,6 @@ def murmur2(data: bytes) -> int:
         h = (h ^ int.from_bytes(rest, "little")) * _M & _32_BITS
     h = (h ^ h >> 13) * _M & _32_BITS
     return h ^ h >> 15
+
+
+_remembered = lru_cache(maxsize=1 << 16)(murmur2)

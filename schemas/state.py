@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from domain.metering.rows import Exact, Latest, Number, Row
+from domain.metering.ulid import ulid_bytes, ulid_text
 from schemas.catalog import MeterRecord
 
 SCHEMA_VERSION = 1
@@ -31,8 +32,6 @@ _VERSION_AND_MINUTE = struct.Struct(">Iq")
 _MINUTE = struct.Struct(">q")
 _PACKED_ID = struct.Struct(">16sQ")
 _PACKED_BYTES = struct.Struct("16s8s")
-_CROCKFORD = {c: i for i, c in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")}
-_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 pack_u64 = _U64.pack
 
@@ -60,23 +59,6 @@ def identity(namespace: str, source: str, id_: str, subject: str) -> bytes:
 def value_hash(text: str) -> bytes:
     """The 128-bit hash of a value of a UNIQUE_COUNT meter."""
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-# -- ULIDs
-
-
-def ulid_bytes(ulid: str) -> bytes:
-    """The 16 bytes of a ULID's text."""
-    number = 0
-    for letter in ulid.upper():
-        number = number << 5 | _CROCKFORD[letter]
-    return number.to_bytes(16, "big")
-
-
-def ulid_text(raw: bytes) -> str:
-    """The text of a ULID's 16 bytes."""
-    number = int.from_bytes(raw, "big")
-    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
 
 
 # -- row keys
@@ -194,32 +176,42 @@ def iter_packed_ids(packed: bytes) -> Iterator[tuple[bytes, bytes]]:
 # -- what the state knows about itself
 
 
-class Stamp(msgspec.Struct, frozen=True, array_like=True):
+class Stamp(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """Where the state stands: everything before `source_next` is in it, up to `changelog_next` of its changelog.
 
     Not `complete`: it has records from beyond `source_next`, and the marker that says how far they go is still to be read.
     """
 
+    schema_version: int = SCHEMA_VERSION
     topic_id: str
     partition: int
     source_next: int
     changelog_next: int
     generation: int
     newest_ms: int
-    schema_version: int = SCHEMA_VERSION
     complete: bool = True
 
 
-class Marker(msgspec.Struct, frozen=True, array_like=True):
-    """The last record of a chunk's batch of `records` records (itself included)."""
+EMPTY = Stamp(
+    topic_id="", partition=-1, source_next=0, changelog_next=0, generation=-1, newest_ms=0
+)
+"""Where a new state stands."""
 
+
+class Marker(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """The last record of a batch of `records` records (itself included) that its writer expected to begin at `begins_at`.
+
+    A batch that begins elsewhere in the changelog does not count: its writer did not know what stands before it.
+    """
+
+    schema_version: int = SCHEMA_VERSION
     topic_id: str
     partition: int
     source_next: int
     generation: int
     newest_ms: int
     records: int
-    schema_version: int = SCHEMA_VERSION
+    begins_at: int
 
 
 class SinkPlan(msgspec.Struct, frozen=True, array_like=True):
@@ -272,7 +264,7 @@ def encode_struct(value: Stamp | Marker | SinkPlan) -> bytes:
 
 def format_version(value: bytes) -> int:
     """The schema version of an encoded stamp or marker, whatever else that version holds."""
-    found: int = msgspec.msgpack.decode(value)[6]
+    found: int = msgspec.msgpack.decode(value)[0]
     return found
 
 

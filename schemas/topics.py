@@ -15,6 +15,8 @@ _NAMESPACE = re.compile(r"[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*\Z", re.ASCII)
 
 CHANGELOG_BATCH_BYTES_MAX = 16 << 20
 EVENT_RECORD_BYTES_MAX = 1 << 20
+COMPACTION_LAG_MS_MIN = 30 * 60 * 1000
+"""How long a stale worker's batch leaves the records that it hides in place: the owner must have mended it by then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +84,10 @@ def catalogue(namespace: str, *, partitions: int, retention_ms: int) -> list[Top
             partitions=count,
             cleanup="compact",
             keyed=True,
-            config={"max.message.bytes": str(CHANGELOG_BATCH_BYTES_MAX)},
+            config={
+                "max.message.bytes": str(CHANGELOG_BATCH_BYTES_MAX),
+                "min.compaction.lag.ms": str(COMPACTION_LAG_MS_MIN),
+            },
         )
 
     return [

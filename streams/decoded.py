@@ -9,18 +9,16 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any, Protocol
 
 import msgspec
 
 from domain.errors import Refused
 from domain.metering.judge import SECOND_MAX, SECOND_MIN
-from schemas.cloudevents import ENVELOPE_DECODER, Envelope, decode_record
+from schemas.cloudevents import ENVELOPE_DECODER, Envelope, decode_data, decode_record
 from schemas.position import EVENTS_PER_RECORD_MAX, position, record_start
 from schemas.state import identity
 
-_decode_data = msgspec.json.Decoder(dict[str, Any] | None, float_hook=Decimal).decode
 _NO_DATA: dict[str, Any] = {}
 
 
@@ -183,13 +181,9 @@ def _take(
                 "$.time",
             )
         raw = event.data
-        data = _decode_data(raw) if raw else None
+        data = decode_data(raw) if raw else None
     except Refused as refused:
         decoded.rejected.append(_rejected(at, record, msgspec.json.encode(event), refused))
-        return
-    except (msgspec.DecodeError, RecursionError) as error:
-        no_object = Refused("data_not_object", f"data is a JSON object or null: {error}", "$.data")
-        decoded.rejected.append(_rejected(at, record, msgspec.json.encode(event), no_object))
         return
     if owner_of(event.subject) != partition:
         if time is None:

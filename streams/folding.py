@@ -16,7 +16,7 @@ from domain.metering.meter import Meter
 from domain.metering.rows import Row
 from schemas import state
 from schemas.catalog import MeterRecord, meter_of
-from schemas.changelog import encode_chunk
+from schemas.changelog import Author, encode_chunk
 from streams.decoded import Decoded
 from streams.ports import LogRecord
 from tables.store import InvariantBroken, PartitionStore
@@ -68,18 +68,16 @@ class Folded:
     applied: list[tuple[bytes, bytes]] = field(default_factory=list)
     newest_ms: int = 0
 
-    def changelog(self, *, topic_id: str, partition: int, generation: int) -> list[LogRecord]:
+    def changelog(self, author: Author) -> list[LogRecord]:
         """The records of the chunk's one batch in the changelog."""
         return encode_chunk(
+            author,
             week=self.week,
             base=self.decoded.first,
             stored=self.stored,
             ids=self.ids,
             applied=self.applied,
-            topic_id=topic_id,
-            partition=partition,
             source_next=self.decoded.next,
-            generation=generation,
             newest_ms=self.newest_ms,
         )
 

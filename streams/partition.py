@@ -14,13 +14,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from schemas.catalog import MeterRecord
+from schemas.changelog import Author, with_marker
 from schemas.position import record_start
 from schemas.state import Applied
 from streams import metrics
 from streams.decoded import Decoded, Record, decode
 from streams.folding import Folded, Folder
-from streams.ports import ChunkLog, LogRecord
+from streams.ports import ChunkLog
 from streams.steps import Step, StepHook
+from tables.mending import to_mend
 from tables.store import PartitionStore
 
 log = logging.getLogger(__name__)
@@ -76,6 +78,7 @@ class Partition:
         self._on_failure = on_failure
         self._reached = reached
         self._folder = Folder(store, slice_ms=options.slice_ms, row_cache_max=options.row_cache_max)
+        self._log_end = store.changelog_next
         self._flights: deque[_Flight] = deque()
         self._room = asyncio.Semaphore(options.in_flight_chunks)
         self._folding = asyncio.Lock()
@@ -123,6 +126,17 @@ class Partition:
             at = self._folder.next
             await self._start(Decoded(at, at), None)
 
+    async def mend_changelog(self) -> None:
+        """Write again what a batch that does not count has put over; before the first chunk."""
+        for keys, records in to_mend(self.store):
+            stamp = self.store.stamp
+            batch = with_marker(
+                records, self._author(), source_next=stamp.source_next, newest_ms=stamp.newest_ms
+            )
+            end = await (await self._log.append_changelog(self.partition, batch))
+            self._log_end += len(batch)
+            self.store.mended(keys, records=len(batch), changelog_next=end)
+
     async def landed(self) -> None:
         """Wait until nothing is under way."""
         await self._landed.wait()
@@ -155,15 +169,21 @@ class Partition:
             others.append(await self._log.append_rejected(self.partition, decoded.rejected))
         if decoded.forwarded:
             others.append(await self._log.append_forwarded(decoded.forwarded))
-        changelog_end = await self._log.append_changelog(self.partition, self._changelog(folded))
+        records = folded.changelog(self._author())
+        changelog_end = await self._log.append_changelog(self.partition, records)
+        self._log_end += len(records)
         self._reached(Step.CHUNK_SENT)
         self._landed.clear()
         self._flights.append(_Flight(folded, changelog_end, others, acknowledge))
         self._arrived.set()
 
-    def _changelog(self, folded: Folded) -> Sequence[LogRecord]:
-        return folded.changelog(
-            topic_id=self.store.topic_id, partition=self.partition, generation=self.generation
+    def _author(self) -> Author:
+        """Who writes the next batch of the changelog, and where it must begin."""
+        return Author(
+            topic_id=self.store.topic_id,
+            partition=self.partition,
+            generation=self.generation,
+            begins_at=self._log_end,
         )
 
     async def _complete_in_order(self) -> None:

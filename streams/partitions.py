@@ -199,6 +199,7 @@ class Partitions:
         )
         partition.generation = generation
         self.owned[number] = partition
+        await partition.mend_changelog()
         self._reached(Step.RESTORE_DONE)
         log.info(
             "partition restored", extra={"partition": number, "source_next": store.source_next}

@@ -13,6 +13,7 @@ from tables.weeks import Weeks, count_key
 
 APPLIED = b"c"
 CHUNK_IDS = b"i"
+LEFT_OUT = b"z"
 STAMP = b"stamp"
 
 _key_of = itemgetter(0)
@@ -40,23 +41,35 @@ class StateBatch:
         if family is not None:
             self._puts.delete(key, family.handle)
 
-    def put_ids(self, week: int, base: int, ids: Iterable[tuple[bytes, bytes]]) -> None:
-        """Ids of the chunk that begins at `base`: (hash, position as stored)."""
+    def put_ids(self, week: int, chunk: bytes, ids: Iterable[tuple[bytes, bytes]]) -> None:
+        """Ids of a chunk, named by its chunk key: (hash, position as stored)."""
         put, handle = self._puts.put, self._weeks.need(week).handle
         count = 0
         for count, (key, at) in enumerate(sorted(ids, key=_key_of), 1):  # noqa: B007
             put(SEEN + key, at, handle)
-        put(CHUNK_IDS + state.pack_u64(base), b"", handle)
+        put(CHUNK_IDS + chunk, b"", handle)
         self._ids[week] = self._ids.get(week, 0) + count
         self.ids += count
 
-    def forget_chunk(self, week: int, base: int) -> None:
+    def forget_chunk(self, week: int, chunk: bytes) -> None:
         """The chunk's packed ids are out of the changelog; the ids themselves go with their week."""
-        self.delete(week, CHUNK_IDS + state.pack_u64(base))
+        self.delete(week, CHUNK_IDS + chunk)
 
     def put_applied(self, key: bytes, value: bytes) -> None:
         """A meter version that counts, or counted, from somewhere to somewhere."""
         self._puts.put(APPLIED + key, value)
+
+    def delete_applied(self, key: bytes) -> None:
+        """A meter version that a batch named which did not count."""
+        self._puts.delete(APPLIED + key)
+
+    def put_left_out(self, key: bytes) -> None:
+        """A changelog key whose newest record does not count: to be mended."""
+        self._puts.put(LEFT_OUT + key, b"")
+
+    def mended(self, key: bytes) -> None:
+        """The changelog's newest record of this key counts again."""
+        self._puts.delete(LEFT_OUT + key)
 
     def finish(self, stamp: state.Stamp) -> WriteBatch:
         """The whole, with where the state stands after it."""

@@ -1,8 +1,10 @@
 """Brings a state up to the end of its changelog, a fetched list at a time.
 
-A batch was appended whole and ends with its marker. Compaction may have removed older rows and markers; what is left,
-applied to the end, gives the same state. A batch that a worker appended after it had lost the partition is a zombie's:
-exactly its records are left out. Source: docs/internals.md, "Changelog".
+A batch was appended whole and ends with its marker, which says where its writer expected it to begin. One that begins
+elsewhere was written by a worker that did not know all that stands before it (it had lost the partition, or lost a race):
+exactly its records are left out, and their keys remembered, so that the owner writes them again before compaction takes
+the records that counted away (tables/mending.py). Compaction may have removed older rows and markers; what is left,
+applied to the end, gives the same state. Source: docs/internals.md, "Changelog".
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import msgspec
 from schemas import changelog, state
 from schemas.changelog import RECORDS_MAX
 from schemas.state import Marker, Stamp
+from tables.batch import StateBatch
 from tables.store import InvariantBroken, PartitionStore, StateOfAnotherVersion
 
 log = logging.getLogger(__name__)
@@ -31,7 +34,7 @@ _offset_of = itemgetter(2)
 class Restorer:
     """Feeds a store from its changelog, from `store.changelog_next` on.
 
-    Records wait for their marker, so that a zombie's can be left out. Where compaction took the markers away, records
+    Records wait for their marker, which says whether they count. Where compaction took the markers away, records
     wait only as long as they can still belong to a batch whose marker comes; the stamp says `complete` = False from
     then until the next marker, and the store takes no chunk in between.
     """
@@ -39,8 +42,9 @@ class Restorer:
     def __init__(self, store: PartitionStore) -> None:
         self._store = store
         self._waiting: list[Fetched] = []
-        self._reached = store.source_next
-        """Events before this are in what was accepted: said by a marker, or by packed ids."""
+        self._left_out = dict.fromkeys(store.left_out())
+        """Changelog keys whose newest record does not count."""
+        self._left_out_on_disk = frozenset(self._left_out)
 
     def feed(self, records: Sequence[Fetched], position: int) -> None:
         """Apply `records`, in one write; `position` is where reading goes on. InvariantBroken, StateOfAnotherVersion."""
@@ -73,7 +77,7 @@ class Restorer:
         stamp: Stamp,
         accepted: list[Sequence[Fetched]],
     ) -> Stamp:
-        """Accept what waited for `marker`, without its own batch if that is a zombie's."""
+        """Accept what waited for `marker`, without its own batch if that does not begin where its writer expected."""
         if stamp.topic_id and (marker.topic_id, marker.partition) != (
             stamp.topic_id,
             stamp.partition,
@@ -85,44 +89,41 @@ class Restorer:
         own = bisect_right(waiting, first - 1, key=_offset_of)
         if own:
             stamp = self._accept_unmarked(waiting[:own], stamp, accepted)
-        if self._is_zombie(waiting[own:], marker, stamp):
-            log.warning(
-                "batch of a stale worker left out",
-                extra={
-                    "offset": first,
-                    "records": marker.records,
-                    "generation": marker.generation,
-                },
-            )
+        batch = waiting[own:]
+        if first != marker.begins_at:
+            self._leave_out(batch, marker)
             return stamp
-        accepted.append(waiting[own:])
-        self._reached = marker.source_next
+        accepted.append(batch)
+        if self._left_out:
+            for key, _, _ in batch:
+                self._left_out.pop(key, None)
         return Stamp(
-            marker.topic_id,
-            marker.partition,
-            marker.source_next,
-            stamp.changelog_next,
-            marker.generation,
-            max(marker.newest_ms, stamp.newest_ms),
+            topic_id=marker.topic_id,
+            partition=marker.partition,
+            source_next=marker.source_next,
+            changelog_next=stamp.changelog_next,
+            generation=marker.generation,
+            newest_ms=max(marker.newest_ms, stamp.newest_ms),
         )
 
-    def _is_zombie(self, own: Sequence[Fetched], marker: Marker, stamp: Stamp) -> bool:
-        """It goes backwards; or it overlaps what a later generation wrote."""
-        if marker.source_next < self._reached:
-            return True
-        return marker.generation < stamp.generation and any(
-            key[:1] == changelog.IDS and changelog.split_ids(key)[1] < self._reached
-            for key, _, _ in own
+    def _leave_out(self, batch: Sequence[Fetched], marker: Marker) -> None:
+        log.warning(
+            "batch of a worker that did not own the partition left out",
+            extra={
+                "offset": batch[-1][2],
+                "records": marker.records,
+                "generation": marker.generation,
+                "begins_at": marker.begins_at,
+            },
         )
+        for key, _, _ in batch[:-1]:
+            self._left_out[key] = None
 
     def _accept_unmarked(
         self, records: list[Fetched], stamp: Stamp, accepted: list[Sequence[Fetched]]
     ) -> Stamp:
-        """Records whose markers were compacted away."""
+        """Records whose markers were compacted away: they count, for what did not count was written again before that."""
         accepted.append(records)
-        for key, value, _ in records:
-            if key[:1] == changelog.IDS and value:
-                self._reached = max(self._reached, changelog.split_ids(key)[1] + 1)
         return msgspec.structs.replace(stamp, changelog_next=records[-1][2] + 1, complete=False)
 
     def _write(self, accepted: list[Sequence[Fetched]], stamp: Stamp) -> None:
@@ -136,11 +137,14 @@ class Restorer:
                     entries[week] = {}
                 entries[week][store_key] = value
             elif kind == changelog.IDS:
-                of_week, base = changelog.split_ids(key)
+                of_week, chunk = changelog.split_weekly(key)
+                number = int.from_bytes(of_week, "big")
                 if value is None:
-                    batch.forget_chunk(of_week, base)
+                    batch.forget_chunk(number, chunk)
                 else:
-                    batch.put_ids(of_week, base, state.iter_packed_ids(value))
+                    batch.put_ids(number, chunk, state.iter_packed_ids(value))
+            elif kind == changelog.APPLIED and value is None:
+                batch.delete_applied(key[1:])
             elif kind == changelog.APPLIED and value is not None:
                 batch.put_applied(key[1:], value)
         for week, found in entries.items():
@@ -151,7 +155,16 @@ class Restorer:
             for key, value in found.items():
                 if value is None:
                     batch.delete(number, key)
+        self._note_left_out(batch)
         self._store.write(batch, stamp)
+
+    def _note_left_out(self, batch: StateBatch) -> None:
+        left_out = frozenset(self._left_out)
+        for key in left_out - self._left_out_on_disk:
+            batch.put_left_out(key)
+        for key in self._left_out_on_disk - left_out:
+            batch.mended(key)
+        self._left_out_on_disk = left_out
 
 
 def _marker(value: bytes) -> Marker:

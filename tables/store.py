@@ -17,9 +17,9 @@ from typing import Any
 import msgspec
 from rocksdict import AccessType, Rdict
 
-from schemas import state
+from schemas import changelog, state
 from schemas.state import ROW, SEEN, UNIQUE, WEEK_MS, Applied, SinkPlan, Stamp
-from tables.batch import APPLIED, CHUNK_IDS, STAMP, StateBatch
+from tables.batch import APPLIED, CHUNK_IDS, LEFT_OUT, STAMP, StateBatch
 from tables.errors import (
     InvariantBroken,
     StateCorrupt,
@@ -91,7 +91,7 @@ class PartitionStore:
         with self._rocksdb():
             raw = self._db.get(STAMP)
         if raw is None:
-            return Stamp("", -1, 0, 0, -1, 0)
+            return state.EMPTY
         try:
             found = state.format_version(raw)
             if found != state.SCHEMA_VERSION:
@@ -197,13 +197,39 @@ class PartitionStore:
 
     def applied(self) -> list[Applied]:
         """Which meter versions count from where to where."""
+        return [state.decode_applied(value) for _, value in self._meta(APPLIED)]
+
+    def left_out(self) -> list[bytes]:
+        """Changelog keys whose newest record does not count (`tables/mending.py`)."""
+        return [key for key, _ in self._meta(LEFT_OUT)]
+
+    def _meta(self, kind: bytes) -> list[tuple[bytes, bytes]]:
         found = []
         with self._rocksdb():
-            for key, value in self._db.items(from_key=APPLIED):
-                if key[:1] != APPLIED:
+            for key, value in self._db.items(from_key=kind):
+                if key[:1] != kind:
                     break
-                found.append(state.decode_applied(value))
+                found.append((key[1:], value))
         return found
+
+    def logged(self, key: bytes) -> bytes | None:
+        """The value that the changelog must have for its key `key`: None when the state has nothing there.
+
+        For rows, values of UNIQUE_COUNT and applied meters; of packed ids only whether they are there is known.
+        """
+        kind = key[:1]
+        with self._rocksdb():
+            if kind == changelog.APPLIED:
+                found: bytes | None = self._db.get(APPLIED + key[1:])
+                return found
+            week, store_key = changelog.split_weekly(key)
+            family = self._weeks.find(int.from_bytes(week, "big"))
+            if family is None:
+                return None
+            value: bytes | None = family.table.get(
+                CHUNK_IDS + store_key if kind == changelog.IDS else store_key
+            )
+            return value
 
     # -- writing
 
@@ -237,31 +263,36 @@ class PartitionStore:
             batch.put_entries(in_week, entries.items())
         if ids:
             pack = state.pack_u64
-            batch.put_ids(week, base, [(key, pack(at)) for key, at in ids])
+            chunk = changelog.chunk_key(base, generation)
+            batch.put_ids(week, chunk, [(key, pack(at)) for key, at in ids])
         for key, value in applied:
             batch.put_applied(key, value)
         self.write(
             batch,
             Stamp(
-                stamp.topic_id,
-                stamp.partition,
-                source_next,
-                changelog_next,
-                generation,
-                max(newest_ms, stamp.newest_ms),
+                topic_id=stamp.topic_id,
+                partition=stamp.partition,
+                source_next=source_next,
+                changelog_next=changelog_next,
+                generation=generation,
+                newest_ms=max(newest_ms, stamp.newest_ms),
             ),
         )
 
     def _check_chunk(self, base: int, source_next: int, ids: Sequence[tuple[bytes, int]]) -> None:
+        self.require_complete()
         stamp = self._stamp
-        if not stamp.complete:
-            raise InvariantBroken(
-                f"{self._path}: its changelog ends without a marker, so nobody knows which events it has: {stamp}"
-            )
         outside = ids and not base <= ids[0][1] <= ids[-1][1] < source_next
         if not stamp.source_next <= base <= source_next or outside:
             raise InvariantBroken(
                 f"{self._path}: chunk of positions [{base}, {source_next}) after {stamp}"
+            )
+
+    def require_complete(self) -> None:
+        """InvariantBroken when the state has records from beyond `source_next`: no batch may be written after it."""
+        if not self._stamp.complete:
+            raise InvariantBroken(
+                f"{self._path}: its changelog ends without a marker, so nobody knows which events it has: {self._stamp}"
             )
 
     def _check_log(self, records: int, changelog_next: int) -> None:
@@ -276,6 +307,15 @@ class PartitionStore:
         """A batch of tombstones is in the log (`encode_expiry`); the keys themselves go with `drop_week`."""
         self._check_log(records, changelog_next)
         self._put_stamp(msgspec.structs.replace(self._stamp, changelog_next=changelog_next))
+
+    def mended(self, keys: Sequence[bytes], *, records: int, changelog_next: int) -> None:
+        """A batch of `records` records is in the log that says for each of `keys` what counts (`tables/mending.py`)."""
+        self.require_complete()
+        self._check_log(records, changelog_next)
+        batch = self.batch()
+        for key in keys:
+            batch.mended(key)
+        self.write(batch, msgspec.structs.replace(self._stamp, changelog_next=changelog_next))
 
     def batch(self) -> StateBatch:
         """An empty batch for `write`."""
