@@ -1,6 +1,8 @@
 """What the API needs from outside, as protocols; `runtime` brings the real ones."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from domain.metering.listing import EventListing as EventListing
@@ -27,6 +29,18 @@ class EventStore(Protocol):
 
     async def list_events(self, listing: EventListing) -> list[StoredEvent]:
         """The visible accepted events that fit."""
+        ...
+
+
+class Customers(Protocol):
+    """Whose events are whose: a subject belongs to at most one customer."""
+
+    async def of_subjects(self, subjects: Sequence[str]) -> Mapping[str, str]:
+        """The customer's id by subject; subjects that belong to nobody are left out."""
+        ...
+
+    async def subjects_of(self, customer_id: str) -> Sequence[str]:
+        """The subjects of a customer; NotFound."""
         ...
 
 
@@ -76,3 +90,16 @@ class Meters(Protocol):
     async def of_types(self, event_types: Sequence[str]) -> list[Meter]:
         """Live meters whose event type is one of these."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Everything the API is given. `now` is the clock (aware, UTC), `new_id` makes a ULID."""
+
+    event_log: EventLog
+    events: EventStore
+    usage: MeterUsage
+    meters: Meters
+    customers: Customers
+    now: Callable[[], datetime]
+    new_id: Callable[[], str]

@@ -53,6 +53,22 @@ def worker(
     process.run(read_config(config), name=name, port=port)
 
 
+@app.command()
+def api(
+    config: ConfigOption = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on; 0 is a free one. Default: api.port.")
+    ] = None,
+) -> None:
+    """Run the HTTP interface against the services of the configuration.
+
+    Example: meterstream api --config prod.yaml --port 8888
+    """
+    from runtime import api as process
+
+    process.run(read_config(config), port=port)
+
+
 def main() -> None:
     """Entry point."""
     app()

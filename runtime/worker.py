@@ -18,10 +18,11 @@ from connectors.clickhouse import client as clickhouse
 from connectors.clickhouse.migrations import Retention, migrate
 from connectors.clickhouse.writer import UsageWriter
 from connectors.kafka import catalog_feed, chunk_log, partition_reader
-from connectors.kafka.admin import TopicAdmin
 from runtime import clock
 from runtime.config import Config
+from runtime.connections import clickhouse_options
 from runtime.logs import set_up_logging
+from runtime.topics import ensure_topics
 from schemas import topics
 from schemas.catalog import CatalogRecord
 from streams.app import App, AppOptions, create_app
@@ -65,7 +66,7 @@ class Worker:
             self._stop_for,
         )
         self._catalog = Catalog(self._catalog_changed)
-        self._clients = clickhouse.Clients(_clickhouse_options(config))
+        self._clients = clickhouse.Clients(clickhouse_options(config))
         self._sink = self._make_sink(reached) if "sink" in config.worker.agents else None
         self._store_options = StoreOptions(
             block_cache_bytes=config.worker.block_cache_bytes,
@@ -235,30 +236,6 @@ class Worker:
             }
             for number, owned in sorted(self.partitions.owned.items())
         ]
-
-
-def _clickhouse_options(config: Config) -> clickhouse.Options:
-    assert config.clickhouse.url is not None
-    return clickhouse.Options(
-        url=config.clickhouse.url,
-        database=config.clickhouse.database,
-        user=config.clickhouse.user,
-        password=config.clickhouse.password,
-        query_timeout_s=config.clickhouse.query_timeout.total_seconds(),
-    )
-
-
-def ensure_topics(config: Config) -> None:
-    """Make and check the topics. TopicProblem, Unavailable."""
-    assert config.kafka.bootstrap_servers is not None
-    retention_ms = int(config.kafka.retention.total_seconds() * 1000)
-    TopicAdmin(config.kafka.bootstrap_servers).ensure(
-        topics.catalogue(
-            config.namespace, partitions=config.kafka.partitions, retention_ms=retention_ms
-        ),
-        replication_factor=config.kafka.replication_factor,
-        retention_ms_min=int(config.dedupe.window.total_seconds() * 1000),
-    )
 
 
 def crash_hook(chosen: str | None) -> StepHook:

@@ -1,0 +1,46 @@
+"""The HTTP application: every resource, the problem documents, the counting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.types import StatelessLifespan
+
+from api import health
+from api.calls import Calls
+from api.health import Check
+from api.observed import Observed
+from api.problem import HANDLERS
+from api.routing import MatchAsSent, Resource
+from api.v1 import events, events_v2, meter_query, meter_values, meters
+
+RESOURCES: tuple[Resource, ...] = (
+    events.EVENTS,
+    events_v2.EVENTS_V2,
+    meters.COLLECTION,
+    meters.ITEM,
+    meter_query.QUERY,
+    meter_values.SUBJECTS,
+    meter_values.GROUP_VALUES,
+    *health.RESOURCES,
+)
+
+
+def create_app(
+    calls: Calls | None = None,
+    checks: Mapping[str, Check] | None = None,
+    lifespan: StatelessLifespan[Starlette] | None = None,
+) -> Starlette:
+    """The application. Without `calls` it answers 503 until `app.state.calls` is set."""
+    app = Starlette(
+        routes=[resource.route() for resource in RESOURCES],
+        middleware=[Middleware(Observed), Middleware(MatchAsSent)],
+        exception_handlers=HANDLERS,
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    app.state.calls = calls
+    app.state.checks = checks or {}
+    return app

@@ -1,0 +1,120 @@
+"""Errors as problem documents (RFC 9457): the one table from what went wrong to an HTTP status. Source: metering §0.3."""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from api.answers import json_bytes
+from domain.errors import Conflict, DomainError, NotFound, Refused, Unavailable
+
+log = logging.getLogger(__name__)
+
+STATUS: dict[type[Exception], int] = {
+    Refused: 400,
+    NotFound: 404,
+    Conflict: 409,
+    ClientDisconnect: 408,
+    Unavailable: 503,
+}
+STATUS_OF_CODE = {"body_too_large": 413, "event_too_large": 413}
+
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}\Z", re.ASCII)
+_RETRY_AFTER_S = "1"
+
+
+def on_known(request: Request, error: Exception) -> Response:
+    """The answer to an error of the table."""
+    status = _status_of(error)
+    headers = {"Retry-After": _RETRY_AFTER_S} if status == 503 else {}
+    return _answer(request, status, error, str(error), _extensions(error), headers)
+
+
+def on_http(request: Request, error: Exception) -> Response:
+    """Unknown paths and methods: no detail."""
+    assert isinstance(error, HTTPException)
+    return _answer(request, error.status_code, error, headers=error.headers or {})
+
+
+def on_unknown(request: Request, error: Exception) -> Response:
+    """Ours: the cause goes to the log, never to the client."""
+    return _answer(request, 500, error)
+
+
+HANDLERS = {
+    **dict.fromkeys(STATUS, on_known),
+    DomainError: on_known,
+    HTTPException: on_http,
+    Exception: on_unknown,
+}
+
+
+def _status_of(error: Exception) -> int:
+    if isinstance(error, Refused) and error.code in STATUS_OF_CODE:
+        return STATUS_OF_CODE[error.code]
+    return next((status for kind, status in STATUS.items() if isinstance(error, kind)), 400)
+
+
+def _extensions(error: Exception) -> dict[str, Any] | None:
+    """Every refusal has its code and the field, for programs."""
+    if not isinstance(error, DomainError):
+        return None
+    issue = {"code": error.code, "message": str(error), "severity": "critical"}
+    if isinstance(error, Refused) and error.field is not None:
+        issue["field"] = error.field
+    return {"validationErrors": [issue]}
+
+
+def _answer(
+    request: Request,
+    status: int,
+    error: Exception,
+    detail: str = "",
+    extensions: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    request_id = request_id_of(request)
+    problem: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+    }
+    if detail:
+        problem["detail"] = detail
+    problem["instance"] = f"urn:request:{request_id}"
+    if extensions:
+        problem["extensions"] = extensions
+    _log(request, status, error, request_id)
+    return Response(
+        json_bytes(problem), status, dict(headers or {}), media_type="application/problem+json"
+    )
+
+
+def request_id_of(request: Request) -> str:
+    """The client's X-Request-Id when it is one, else a new one."""
+    given = request.headers.get("x-request-id", "")
+    return given if _REQUEST_ID.match(given) else uuid.uuid4().hex
+
+
+def _log(request: Request, status: int, error: Exception, request_id: str) -> None:
+    fields = {
+        "method": request.method,
+        "route": request.scope.get("route_template"),
+        "status": status,
+        "code": error.code if isinstance(error, DomainError) else type(error).__name__,
+        "request_id": request_id,
+    }
+    if status == 500:
+        log.error("request failed", extra=fields, exc_info=error)
+    elif status > 500:
+        log.warning("request failed", extra={**fields, "cause": str(error)})
+    else:
+        log.info("request refused", extra=fields)

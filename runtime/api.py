@@ -1,0 +1,209 @@
+"""The API process: listens at once, answers 503 until Kafka, PostgreSQL and ClickHouse are there, then serves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import socket
+import sys
+from collections.abc import AsyncIterator
+
+import uvicorn
+from starlette.applications import Starlette
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
+
+from api.app import create_app
+from api.body import Bodies, BodyBounds
+from api.calls import Calls
+from api.metering.customers import NoCustomers
+from api.metering.meters import MeterRules
+from api.ports import Ports
+from connectors.clickhouse import client as clickhouse
+from connectors.clickhouse import migrations as clickhouse_migrations
+from connectors.clickhouse.listing import EventLister
+from connectors.clickhouse.reader import UsageReader
+from connectors.kafka.admin import TopicProblem
+from connectors.kafka.event_log import KafkaEventLog
+from connectors.kafka.event_log import Options as EventLogOptions
+from connectors.postgres import migrations as postgres_migrations
+from connectors.postgres import pool as postgres
+from connectors.postgres.meters import PostgresMeters
+from domain.errors import Unavailable
+from domain.metering.ulid import RANDOM_BYTES, new_ulid
+from runtime import clock
+from runtime.config import Config
+from runtime.connections import clickhouse_options, postgres_options
+from runtime.logs import set_up_logging
+from runtime.topics import ensure_topics
+from schemas import topics
+
+log = logging.getLogger(__name__)
+
+_KEEP_ALIVE_S = 120
+_SHUTDOWN_S = 20
+_BACKLOG = 2048
+
+
+class ApiProcess:
+    """Everything the process holds, in the order it is started."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._clients = clickhouse.Clients(clickhouse_options(config))
+        events_topic = topics.names(config.namespace).events
+        threads = config.clickhouse.query_connections
+        self._usage = UsageReader(
+            self._clients, namespace=config.namespace, topic=events_topic, threads=threads
+        )
+        self._events = EventLister(
+            self._clients, namespace=config.namespace, topic=events_topic, threads=threads
+        )
+        self._event_log = KafkaEventLog(_event_log_options(config))
+        self._pool: postgres.Pool | None = None
+        self._server: uvicorn.Server | None = None
+        self.problem: Exception | None = None
+
+    def serve(self, listening: socket.socket) -> None:
+        """Serve until SIGTERM or SIGINT; what is under way is finished first."""
+        app = create_app(
+            checks={
+                "kafka": self._event_log.answers,
+                "postgres": self._postgres_answers,
+                "clickhouse": self._clickhouse_answers,
+            },
+            lifespan=self._lifespan,
+        )
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                loop="uvloop",
+                http="httptools",
+                lifespan="on",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                limit_concurrency=self._config.api.connections_max,
+                backlog=_BACKLOG,
+                timeout_keep_alive=_KEEP_ALIVE_S,
+                timeout_graceful_shutdown=_SHUTDOWN_S,
+            )
+        )
+        self._server.run(sockets=[listening])
+
+    # -- life
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        self._event_log.start()
+        start = asyncio.create_task(self._start(app))
+        try:
+            yield
+        finally:
+            start.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await start
+            await self._event_log.stop()
+            self._usage.close()
+            self._events.close()
+            if self._pool is not None:
+                await self._pool.close()
+
+    async def _start(self, app: Starlette) -> None:
+        """Bring up what requests need, however long the services take; a problem that waiting cannot solve ends the process."""
+        try:
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type(Unavailable),
+                wait=wait_random_exponential(multiplier=0.1, max=2),
+                before_sleep=lambda state: log.warning(
+                    "waiting for a service",
+                    extra={"cause": str(state.outcome and state.outcome.exception())},
+                ),
+            ):
+                with attempt:
+                    await self._bring_up(app)
+        except (
+            TopicProblem,
+            postgres.PostgresProblem,
+            clickhouse_migrations.SchemaTooNew,
+        ) as problem:
+            self.problem = problem
+            assert self._server is not None
+            self._server.should_exit = True
+
+    async def _bring_up(self, app: Starlette) -> None:
+        config = self._config
+        if self._pool is None:
+            self._pool = await postgres.open_pool(postgres_options(config))
+        await postgres_migrations.migrate(self._pool)
+        await asyncio.to_thread(ensure_topics, config)
+        await asyncio.to_thread(
+            clickhouse_migrations.migrate,
+            self._clients,
+            clickhouse_migrations.Retention(
+                events_days=config.retention.events_days, usage_days=config.retention.usage_days
+            ),
+        )
+        app.state.calls = self._calls(self._pool)
+        log.info("serving")
+
+    def _calls(self, pool: postgres.Pool) -> Calls:
+        config = self._config
+        return Calls(
+            ports=Ports(
+                event_log=self._event_log,
+                events=self._events,
+                usage=self._usage,
+                meters=PostgresMeters(pool, config.namespace, clock.now),
+                customers=NoCustomers(),
+                now=clock.now,
+                new_id=lambda: new_ulid(clock.now_ms(), secrets.token_bytes(RANDOM_BYTES)),
+            ),
+            rules=MeterRules(
+                namespace=config.namespace, reserved_event_types=config.reserved_event_types
+            ),
+            bodies=Bodies(
+                BodyBounds(
+                    bytes_max=config.api.body_bytes_max,
+                    in_flight_bytes_max=config.api.in_flight_bytes_max,
+                )
+            ),
+        )
+
+    # -- health
+
+    async def _postgres_answers(self) -> None:
+        if self._pool is None:
+            raise Unavailable("Postgres: no connection yet")
+        async with postgres.connection(self._pool) as connection:
+            await connection.execute("SELECT 1")
+
+    async def _clickhouse_answers(self) -> None:
+        await self._usage.answers()
+
+
+def _event_log_options(config: Config) -> EventLogOptions:
+    assert config.kafka.bootstrap_servers is not None
+    return EventLogOptions(
+        bootstrap_servers=config.kafka.bootstrap_servers,
+        topic=topics.names(config.namespace).events,
+        partitions=config.kafka.partitions,
+        queue_max=config.api.produce_queue_max,
+        timeout_s=config.api.produce_timeout.total_seconds(),
+    )
+
+
+def run(config: Config, *, port: int | None = None) -> None:
+    """Run until SIGTERM or SIGINT; exits with 1 and one line when it cannot."""
+    set_up_logging()
+    chosen = config.api.port if port is None else port
+    try:
+        listening = socket.create_server((config.api.host, chosen), backlog=_BACKLOG)
+    except OSError as error:
+        sys.exit(f"api: cannot listen on {config.api.host}:{chosen}: {error.strerror}")
+    log.info("listening", extra={"port": listening.getsockname()[1]})
+    process = ApiProcess(config)
+    process.serve(listening)
+    if process.problem is not None:
+        sys.exit(f"api: {process.problem}")

@@ -1,0 +1,25 @@
+"""Options of connectors, out of the configuration: what several processes need."""
+
+from __future__ import annotations
+
+from connectors.clickhouse import client as clickhouse
+from connectors.postgres import pool as postgres
+from runtime.config import Config
+
+
+def clickhouse_options(config: Config) -> clickhouse.Options:
+    """Where ClickHouse is."""
+    assert config.clickhouse.url is not None
+    return clickhouse.Options(
+        url=config.clickhouse.url,
+        database=config.clickhouse.database,
+        user=config.clickhouse.user,
+        password=config.clickhouse.password,
+        query_timeout_s=config.clickhouse.query_timeout.total_seconds(),
+    )
+
+
+def postgres_options(config: Config) -> postgres.Options:
+    """Where Postgres is."""
+    assert config.postgres.dsn is not None
+    return postgres.Options(dsn=config.postgres.dsn, pool_max=config.postgres.pool_max)
