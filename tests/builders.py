@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from domain.metering.meter import Aggregation
-from schemas.catalog import MeterRecord
+from schemas.catalog import MeterRecord, meter_of
 
 NOON = datetime(2026, 3, 5, 12, 0, tzinfo=UTC)
 ULIDS = [f"01ARZ3NDEKTSV4RRFFQ69G5F{i:02d}" for i in range(100)]
@@ -47,3 +47,8 @@ def an_event(
         "time": time,
         "data": data,
     }
+
+
+def a_meter(slug="tokens", **more):
+    """The rule's meter; takes what `a_meter_record` takes."""
+    return meter_of(a_meter_record(slug, **more))

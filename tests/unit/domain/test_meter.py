@@ -1,6 +1,6 @@
 """What a meter may be, and what a change of it does."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -57,6 +57,21 @@ def test_another_slug_is_refused(slug):
         ({"id": "nope"}, "id_invalid", "$.id"),
         ({"name": ""}, "length_invalid", "$.name"),
         ({"name": "x" * 257}, "length_invalid", "$.name"),
+        ({"name": "a\0b"}, "text_invalid", "$.name"),
+        ({"description": "\ud800"}, "text_invalid", "$.description"),
+        ({"event_type": "\0"}, "text_invalid", "$.eventType"),
+        ({"value_property": '$["\0"]'}, "text_invalid", "$.valueProperty"),
+        ({"group_by": {"k": '$["\udfff"]'}}, "text_invalid", "$.groupBy.k"),
+        ({"group_by": {"k" * 257: "$.k"}}, "length_invalid", "$.groupBy." + "k" * 257),
+        ({"metadata": {"a": "\0"}}, "text_invalid", "$.metadata"),
+        ({"metadata": {"\ud800": "b"}}, "text_invalid", "$.metadata"),
+        ({"metadata": {"a": "x" * 65_536}}, "metadata_too_large", "$.metadata"),
+        ({"event_from": datetime(2026, 1, 1)}, "time_invalid", "$.eventFrom"),  # noqa: DTZ001
+        (
+            {"event_from": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=2)))},
+            "time_invalid",
+            "$.eventFrom",
+        ),
         ({"description": ""}, "length_invalid", "$.description"),
         ({"description": "x" * 1025}, "length_invalid", "$.description"),
         ({"event_type": ""}, "length_invalid", "$.eventType"),
