@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from connectors.clickhouse.sql import Parameters
 T = TypeVar("T")
 
 Rows = Sequence[Sequence[Any]]
+_NO_SETTINGS: Mapping[str, int] = {}
 
 
 class Asking:
@@ -28,13 +29,27 @@ class Asking:
         """The result of `call`, run on one of the threads."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
 
-    def rows(self, sql: str, parameters: Parameters) -> Rows:
+    def rows(
+        self, sql: str, parameters: Parameters, settings: Mapping[str, int] = _NO_SETTINGS
+    ) -> Rows:
         """The rows of a statement; Unavailable, also when it takes longer than the time allowed."""
         with self._clients.client() as client:
             found: Rows = client.query(
-                sql, parameters=parameters.values, settings=self._clients.bounds
+                sql, parameters=parameters.values, settings={**self._clients.bounds, **settings}
             ).result_rows
             return found
+
+    def blocks(
+        self, sql: str, parameters: Parameters, settings: Mapping[str, int] = _NO_SETTINGS
+    ) -> Iterator[Rows]:
+        """The rows of a statement in the blocks that ClickHouse sends; Unavailable."""
+        with (
+            self._clients.client() as client,
+            client.query_row_block_stream(
+                sql, parameters=parameters.values, settings={**self._clients.bounds, **settings}
+            ) as stream,
+        ):
+            yield from stream
 
     def visible(self) -> dict[int, int]:
         """Up to which position reads may see each partition: read it first, and what it says was written before it."""

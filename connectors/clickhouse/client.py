@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ from domain.errors import Unavailable
 
 # Codes that say "not now": too many parts, memory, time-out, too many queries, read-only, cannot connect, not enough space.
 _NOT_NOW = (159, 160, 202, 209, 210, 241, 242, 243, 252, 999, 279, 319, 1002)
+
+_ANSWER_S = 5.0
+"""Longer than a statement may take, so that ClickHouse's own error comes first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +40,7 @@ class Clients:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._local = threading.local()
-        self.bounds = {"max_execution_time": int(options.query_timeout_s)}
+        self.bounds = {"max_execution_time": math.ceil(options.query_timeout_s)}
 
     @contextmanager
     def client(self) -> Iterator[Any]:
@@ -62,7 +66,7 @@ class Clients:
             database=database,
             compress=False,
             autogenerate_session_id=False,
-            send_receive_timeout=self._options.query_timeout_s,
+            send_receive_timeout=self._options.query_timeout_s + _ANSWER_S,
             connect_timeout=3,
         )
 

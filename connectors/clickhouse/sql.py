@@ -30,6 +30,7 @@ _TEXT = {
 _PATTERNS = frozenset((TextOp.LIKE, TextOp.NLIKE, TextOp.ILIKE, TextOp.NILIKE))
 _SIGN = {TextOp.GT: ">", TextOp.GTE: ">=", TextOp.LT: "<", TextOp.LTE: "<="}
 _PARAMETER_BYTES_MAX = 32_000
+_NUMBERS_MAX = 4_000
 _SECOND_MIN = 0
 _SECOND_MAX = 10_413_791_999
 
@@ -71,6 +72,14 @@ class Parameters:
     def number(self, value: int) -> str:
         """A placeholder for a whole number."""
         return self._add(value, "Int64")
+
+    def numbers(self, values: Sequence[int]) -> str:
+        """An expression for a list of whole numbers, at least one."""
+        lists = [
+            self._add(list(values[i : i + _NUMBERS_MAX]), "Array(Int64)")
+            for i in range(0, len(values), _NUMBERS_MAX)
+        ]
+        return lists[0] if len(lists) == 1 else f"arrayConcat({', '.join(lists)})"
 
     def _add(self, value: object, kind: str) -> str:
         name = f"p{len(self.values)}"

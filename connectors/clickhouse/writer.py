@@ -1,22 +1,20 @@
 """Writes the sink's blocks: events, uniques, rows, then what reads may see. Writing a block again changes nothing.
 
-Inserts are split by the month that partitions the table, each with a token made of the block's own, which lets
-ClickHouse drop a repeated insert; what it does not drop, reads leave out by position.
+Each insert has a token made of the block's own, which lets ClickHouse drop a repeated insert; what it does not drop, reads
+leave out by position. An insert over several months is not one atom: reads see nothing of a block before `visible` moves.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby
 from typing import Any
 
 from connectors.clickhouse.client import Clients
 from domain.metering.rows import Number
-from schemas.sink_block import Block, BlockRow, BlockUnique, EventColumns
+from schemas.sink_block import Block
 
-_DAY_S = 86_400
 _EVENT_COLUMNS = (
     "namespace", "id", "type", "subject", "source", "time", "data", "ingested_at", "stored_at", "partition", "position", "verdict",
 )  # fmt: skip
@@ -39,6 +37,8 @@ _RANGE_COLUMNS = (
     "closed",
     "at",
 )
+_VISIBLE_COLUMNS = ("topic", "partition", "position", "at")
+_TOKENED = ("events", "uniques", "usage")
 _FROM_STREAM = 1
 
 
@@ -49,7 +49,7 @@ class UsageWriter:
         self._clients = clients
         self._now_ms = now_ms
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="clickhouse-writer")
-        self._types: dict[tuple[str, tuple[str, ...]], list[Any]] = {}
+        self._types: dict[str, list[Any]] = {}
 
     async def write_block(self, block: Block) -> None:
         """Write `block`; Unavailable when ClickHouse is down."""
@@ -75,41 +75,28 @@ class UsageWriter:
 
     def _write(self, block: Block) -> None:
         stored_ms = self._now_ms()
-        for month, indexes in _by_month(block.events.seconds):
-            self._insert(
-                "events", month, block, _EVENT_COLUMNS, _event_columns(block, indexes, stored_ms)
-            )
-        for month, found in _grouped([u.minute * 60 for u in block.uniques], block.uniques):
-            self._insert(
-                "uniques", month, block, _UNIQUE_COLUMNS, _unique_columns(block, found, stored_ms)
-            )
-        for month, rows in _grouped([r.minute * 60 for r in block.rows], block.rows):
-            self._insert("usage", month, block, _ROW_COLUMNS, _row_columns(block, rows, stored_ms))
+        if block.events.ids:
+            self._insert("events", block, _EVENT_COLUMNS, _event_columns(block, stored_ms))
+        if block.uniques:
+            self._insert("uniques", block, _UNIQUE_COLUMNS, _unique_columns(block, stored_ms))
+        if block.rows:
+            self._insert("usage", block, _ROW_COLUMNS, _row_columns(block, stored_ms))
         if block.ranges:
-            self._insert(
-                "meter_ranges", None, block, _RANGE_COLUMNS, _range_columns(block, stored_ms)
-            )
-        columns: list[list[Any]] = [[block.topic], [block.partition], [block.visible], [stored_ms]]
-        self._insert("visible", None, block, ("topic", "partition", "position", "at"), columns)
+            self._insert("meter_ranges", block, _RANGE_COLUMNS, _range_columns(block, stored_ms))
+        visible: list[list[Any]] = [[block.topic], [block.partition], [block.visible], [stored_ms]]
+        self._insert("visible", block, _VISIBLE_COLUMNS, visible)
 
     def _insert(
-        self,
-        table: str,
-        month: int | None,
-        block: Block,
-        names: Sequence[str],
-        columns: list[list[Any]],
+        self, table: str, block: Block, names: Sequence[str], columns: list[list[Any]]
     ) -> None:
-        settings = (
-            {}
-            if month is None
-            else {"insert_deduplication_token": f"{block.token}:{table}:{month}"}
-        )
+        settings: dict[str, object] = {"async_insert": 0, "max_partitions_per_insert_block": 0}
+        if table in _TOKENED:
+            settings["insert_deduplication_token"] = f"{block.token}:{table}"
         with self._clients.client() as client:
-            types = self._types.get((table, tuple(names)))
+            types = self._types.get(table)
             if types is None:
                 context = client.create_insert_context(table, column_names=names)
-                types = self._types[table, tuple(names)] = list(context.column_types)
+                types = self._types[table] = list(context.column_types)
             client.insert(
                 table,
                 columns,
@@ -120,11 +107,9 @@ class UsageWriter:
             )
 
 
-def _event_columns(block: Block, indexes: Sequence[int], stored_ms: int) -> list[list[Any]]:
-    events = (
-        block.events if len(indexes) == len(block.events.ids) else _chosen(block.events, indexes)
-    )
-    count = len(indexes)
+def _event_columns(block: Block, stored_ms: int) -> list[list[Any]]:
+    events = block.events
+    count = len(events.ids)
     return [
         [block.namespace] * count,
         events.ids,
@@ -141,12 +126,8 @@ def _event_columns(block: Block, indexes: Sequence[int], stored_ms: int) -> list
     ]
 
 
-def _chosen(events: EventColumns, indexes: Sequence[int]) -> EventColumns:
-    columns = {name: getattr(events, name) for name in EventColumns.__slots__}
-    return EventColumns(**{name: [column[i] for i in indexes] for name, column in columns.items()})
-
-
-def _row_columns(block: Block, rows: Sequence[BlockRow], stored_ms: int) -> list[list[Any]]:
+def _row_columns(block: Block, stored_ms: int) -> list[list[Any]]:
+    rows = block.rows
     found = [r.row for r in rows]
     count = len(rows)
     latest = [row.latest for row in found]
@@ -178,9 +159,8 @@ def _row_columns(block: Block, rows: Sequence[BlockRow], stored_ms: int) -> list
     ]
 
 
-def _unique_columns(
-    block: Block, uniques: Sequence[BlockUnique], stored_ms: int
-) -> list[list[Any]]:
+def _unique_columns(block: Block, stored_ms: int) -> list[list[Any]]:
+    uniques = block.uniques
     count = len(uniques)
     return [
         [block.namespace] * count,
@@ -218,32 +198,3 @@ def _exact(value: Number | None) -> Number | None:
 
 def _float(value: Number | None) -> Number | None:
     return value if type(value) is float else None
-
-
-def _month(second: int) -> int:
-    """Calendar months since year 0 (civil from days, proleptic Gregorian)."""
-    z = second // _DAY_S + 719_468
-    era = z // 146_097
-    doe = z - era * 146_097
-    yoe = (doe - doe // 1460 + doe // 36_524 - doe // 146_096) // 365
-    doy = doe - (365 * yoe + yoe // 4 - yoe // 100)
-    mp = (5 * doy + 2) // 153
-    month = mp + 3 if mp < 10 else mp - 9
-    return (yoe + era * 400 + (month <= 2)) * 12 + month - 1
-
-
-def _by_month(seconds: Sequence[int]) -> Iterable[tuple[int, list[int]]]:
-    """Indexes by the month of their second; one pass when they are all of one month, as they mostly are."""
-    if not seconds:
-        return []
-    if _month(min(seconds)) == _month(max(seconds)):
-        return [(_month(seconds[0]), list(range(len(seconds))))]
-    months = [(_month(second), i) for i, second in enumerate(seconds)]
-    return [
-        (month, [i for _, i in found])
-        for month, found in groupby(sorted(months), key=lambda pair: pair[0])
-    ]
-
-
-def _grouped(seconds: Sequence[int], items: Sequence[Any]) -> Iterable[tuple[int, list[Any]]]:
-    return [(month, [items[i] for i in indexes]) for month, indexes in _by_month(seconds)]

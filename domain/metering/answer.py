@@ -46,6 +46,11 @@ class Event:
     second: int
     position: int
     data: object
+    partition: int = 0
+
+
+Belongs = Callable[[Event, tuple[str, ...]], bool]
+"""Whether an event with these group values, in the order of the meter's sorted keys, is to be folded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,10 @@ def plan(query: MeterQuery) -> Plan:
 
 
 def fold_events(
-    query: MeterQuery, events: Iterable[Event], value_hash: Callable[[str], bytes]
+    query: MeterQuery,
+    events: Iterable[Event],
+    value_hash: Callable[[str], bytes],
+    belongs: Belongs | None = None,
 ) -> dict[AnswerKey, Part]:
     """The parts that `events` make; every event given is inside the range and of the meter's type."""
     ((grouping,),) = groupings([query.meter]).values()
@@ -100,6 +108,8 @@ def fold_events(
     buckets: dict[AnswerKey, list[Event]] = {}
     for event in events:
         groups = [json_text(find(event.data)) for find in grouping.find_groups]
+        if belongs is not None and not belongs(event, tuple(groups)):
+            continue
         if not all(text_matches(test, groups[i]) for i, test in filters):
             continue
         if not all(text_matches(test, event.subject) for test in query.subject_filters):

@@ -1,5 +1,8 @@
--- Everything here may be inserted again: reads take one row for each sorting key, the one with the highest position.
--- Retention goes by arrival, never by event time. Source: docs/internals.md, "ClickHouse".
+-- Everything here may be inserted again: of each sorting key one row counts, the one with the highest version.
+-- Source: docs/internals.md, "ClickHouse". A statement must be one that may run again (IF NOT EXISTS and the like).
+-- Retention (TTL by arrival, never by event time) is set by connectors/clickhouse/migrations.py from the configuration.
+-- On a cluster the engines become ReplicatedReplacingMergeTree and the window setting replicated_deduplication_window.
+-- Months are partitions from 2000 to 2099; a time outside of that, which is mostly a mistake, has one of its own.
 
 CREATE TABLE IF NOT EXISTS events (
     namespace   LowCardinality(String),
@@ -15,9 +18,8 @@ CREATE TABLE IF NOT EXISTS events (
     position    UInt64,
     verdict     Enum8('accepted' = 1, 'duplicate' = 2)
 ) ENGINE = ReplacingMergeTree(position)
-PARTITION BY toYYYYMM(time)
+PARTITION BY if(toYear(time) BETWEEN 2000 AND 2099, toYYYYMM(time), 0)
 ORDER BY (namespace, time, ingested_at, partition, position)
-TTL toDateTime(ingested_at) + INTERVAL {events_days} DAY
 SETTINGS non_replicated_deduplication_window = 10000;
 
 CREATE TABLE IF NOT EXISTS usage (
@@ -45,11 +47,11 @@ CREATE TABLE IF NOT EXISTS usage (
     latest_outside  Nullable(Float64),
     updated_at      DateTime64(3, 'UTC')
 ) ENGINE = ReplacingMergeTree(position)
-PARTITION BY toYYYYMM(minute)
+PARTITION BY if(toYear(minute) BETWEEN 2000 AND 2099, toYYYYMM(minute), 0)
 ORDER BY (namespace, meter, version, subject, minute, groups, partition, epoch, part)
-TTL toDateTime(updated_at) + INTERVAL {usage_days} DAY
 SETTINGS non_replicated_deduplication_window = 10000;
 
+-- A value is kept with the lowest position that brought it, so that reads can leave out what is not visible yet.
 CREATE TABLE IF NOT EXISTS uniques (
     namespace  LowCardinality(String),
     meter      LowCardinality(String),
@@ -60,11 +62,11 @@ CREATE TABLE IF NOT EXISTS uniques (
     hash       FixedString(16),
     partition  UInt32,
     position   UInt64,
-    updated_at DateTime64(3, 'UTC')
-) ENGINE = ReplacingMergeTree(position)
-PARTITION BY toYYYYMM(minute)
+    updated_at DateTime64(3, 'UTC'),
+    earliness  UInt64 MATERIALIZED bitNot(position)
+) ENGINE = ReplacingMergeTree(earliness)
+PARTITION BY if(toYear(minute) BETWEEN 2000 AND 2099, toYYYYMM(minute), 0)
 ORDER BY (namespace, meter, version, subject, minute, groups, hash)
-TTL toDateTime(updated_at) + INTERVAL {usage_days} DAY
 SETTINGS non_replicated_deduplication_window = 10000;
 
 -- The positions of a partition whose events are in the rows of a meter version: [from_position, until_position).
