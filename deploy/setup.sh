@@ -46,5 +46,5 @@ install_packages "$python" || {
   exit 1
 }
 say "setup: Kafka's jars into ${METERSTREAM_CACHE_DIR:-.cache}"
-.venv/bin/python -m runtime.embedded.jars
+.venv/bin/python -m runtime.embedded
 touch .venv/.ready

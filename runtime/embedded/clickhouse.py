@@ -5,34 +5,25 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import httpx
-
-from runtime.embedded.service import Service
+from runtime.embedded.service import Service, http_ok
 
 
-def prepare_clickhouse(data_dir: Path, port: int) -> Service:
+def prepare_clickhouse(data_dir: Path, port: int, *, memory_bytes_max: int = 1 << 30) -> Service:
     """Say how to run the engine on `data_dir`."""
-    home = data_dir / "clickhouse"
+    home = data_dir.resolve() / "clickhouse"
     home.mkdir(parents=True, exist_ok=True)
     return Service(
         name="clickhouse",
         role="clickhouse",
         command=(
-            sys.executable,
-            "-m",
-            "runtime.embedded.chdb_server",
-            "--data-dir",
-            str(home),
-            "--port",
-            str(port),
+            sys.executable, "-P", "-m", "runtime.embedded.chdb_server",
+            "--data-dir", str(home), "--port", str(port), "--memory-bytes", str(memory_bytes_max),
         ),
         address=f"http://127.0.0.1:{port}",
-        answers=lambda: _answers(port),
-    )
+        answers=lambda: clickhouse_answers(f"http://127.0.0.1:{port}"),
+    )  # fmt: skip
 
 
-def _answers(port: int) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/ping", timeout=2).status_code == 200
-    except httpx.HTTPError:
-        return False
+def clickhouse_answers(url: str) -> bool:
+    """Whether ClickHouse at `url` answers."""
+    return http_ok(url.rstrip("/") + "/ping")

