@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 import pytest
 
@@ -20,9 +20,8 @@ async def check(database, query, stories, visible, seed):
     found = await database.reader.query(query)
 
     expected = oracle.answer(history.true_events(stories, visible), query)
-    assert oracle.same(found, expected), (
-        f"seed {seed}, visible {visible}:\n{query}\n{found}\n{expected}"
-    )
+    different = [pair for pair in zip_longest(found, expected) if pair[0] != pair[1]]
+    assert oracle.same(found, expected), f"seed {seed}, {visible}: {query}\n{different}"
 
 
 async def play(database, seed: int, *, events: int, asked_each: int):
