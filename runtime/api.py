@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import uvicorn
 from starlette.applications import Starlette
@@ -25,17 +24,22 @@ from connectors.clickhouse import migrations as clickhouse_migrations
 from connectors.clickhouse.listing import EventLister
 from connectors.clickhouse.reader import UsageReader
 from connectors.kafka.admin import TopicProblem
+from connectors.kafka.catalog_topic import CatalogTopic
+from connectors.kafka.catalog_topic import Options as CatalogTopicOptions
 from connectors.kafka.event_log import KafkaEventLog
 from connectors.kafka.event_log import Options as EventLogOptions
 from connectors.postgres import migrations as postgres_migrations
 from connectors.postgres import pool as postgres
 from connectors.postgres.meters import PostgresMeters
+from connectors.postgres.outbox import PostgresOutbox
 from domain.errors import Unavailable
-from domain.metering.ulid import RANDOM_BYTES, new_ulid
 from runtime import clock
-from runtime.config import Config
+from runtime.config import Config, ConfigProblem
 from runtime.connections import clickhouse_options, postgres_options
+from runtime.ids import new_id
 from runtime.logs import set_up_logging
+from runtime.relay import Relay
+from runtime.seeds import seed_meters
 from runtime.topics import ensure_topics
 from schemas import topics
 
@@ -61,9 +65,10 @@ class ApiProcess:
             self._clients, namespace=config.namespace, topic=events_topic, threads=threads
         )
         self._event_log = KafkaEventLog(_event_log_options(config))
+        self._relay = _relay(config, self._fail)
         self._pool: postgres.Pool | None = None
         self._server: uvicorn.Server | None = None
-        self.problem: Exception | None = None
+        self.problem: BaseException | None = None
 
     def serve(self, listening: socket.socket) -> None:
         """Serve until SIGTERM or SIGINT; what is under way is finished first."""
@@ -104,6 +109,7 @@ class ApiProcess:
             start.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await start
+            await self._relay.stop()
             await self._event_log.stop()
             self._usage.close()
             self._events.close()
@@ -127,10 +133,15 @@ class ApiProcess:
             TopicProblem,
             postgres.PostgresProblem,
             clickhouse_migrations.SchemaTooNew,
+            ConfigProblem,
         ) as problem:
-            self.problem = problem
-            assert self._server is not None
-            self._server.should_exit = True
+            self._fail(problem)
+
+    def _fail(self, problem: BaseException) -> None:
+        """End the process: waiting would not help."""
+        self.problem = problem
+        assert self._server is not None
+        self._server.should_exit = True
 
     async def _bring_up(self, app: Starlette) -> None:
         config = self._config
@@ -145,7 +156,17 @@ class ApiProcess:
                 events_days=config.retention.events_days, usage_days=config.retention.usage_days
             ),
         )
-        app.state.calls = self._calls(self._pool)
+        calls = self._calls(self._pool)
+        await seed_meters(
+            config.meters,
+            calls.ports.meters,
+            namespace=config.namespace,
+            now=clock.now,
+            new_id=new_id,
+            reserved=config.reserved_event_types,
+        )
+        self._relay.start()
+        app.state.calls = calls
         log.info("serving")
 
     def _calls(self, pool: postgres.Pool) -> Calls:
@@ -158,7 +179,7 @@ class ApiProcess:
                 meters=PostgresMeters(pool, config.namespace, clock.now),
                 customers=NoCustomers(),
                 now=clock.now,
-                new_id=lambda: new_ulid(clock.now_ms(), secrets.token_bytes(RANDOM_BYTES)),
+                new_id=new_id,
             ),
             rules=MeterRules(
                 namespace=config.namespace, reserved_event_types=config.reserved_event_types
@@ -191,6 +212,17 @@ def _event_log_options(config: Config) -> EventLogOptions:
         partitions=config.kafka.partitions,
         queue_max=config.api.produce_queue_max,
         timeout_s=config.api.produce_timeout.total_seconds(),
+    )
+
+
+def _relay(config: Config, on_failure: Callable[[BaseException], None]) -> Relay:
+    assert config.kafka.bootstrap_servers is not None
+    topic = CatalogTopicOptions(
+        bootstrap_servers=config.kafka.bootstrap_servers,
+        topic=topics.names(config.namespace).catalog,
+    )
+    return Relay(
+        PostgresOutbox(postgres_options(config), config.namespace), CatalogTopic(topic), on_failure
     )
 
 

@@ -14,7 +14,6 @@ from domain.metering.judge import problems
 from domain.metering.meter import Meter
 
 _decode_data = msgspec.json.Decoder(float_hook=Decimal).decode
-_NO_DATA = ("", "null")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +26,8 @@ class JudgedEvent:
 
     @property
     def data(self) -> msgspec.Raw | None:
-        """The JSON text of its data; None when it has none."""
-        return None if self.event.data in _NO_DATA else msgspec.Raw(self.event.data.encode())
+        """The JSON text of its data, which may be null; None when it has none."""
+        return msgspec.Raw(self.event.data.encode()) if self.event.data else None
 
 
 async def list_events(ports: Ports, listing: EventListing) -> list[JudgedEvent]:
@@ -51,7 +50,7 @@ async def list_events(ports: Ports, listing: EventListing) -> list[JudgedEvent]:
 def _problems(event: StoredEvent, meters: Sequence[Meter], owner: str | None) -> list[str]:
     nobody = [] if owner else [f"no customer found for event subject: {event.subject}"]
     try:
-        data = MISSING if event.data in _NO_DATA else _decode_data(event.data)
+        data = _decode_data(event.data) if event.data else MISSING
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         return [*nobody, f"invalid event: failed to parse event data: {error}"]
     found = problems(event.type, data, meters)

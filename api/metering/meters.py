@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from api.ports import Ports
-from domain.errors import Refused
 from domain.metering.meter import Aggregation, Meter, changed, new_meter
 
 METERS_MAX = 1000
@@ -49,7 +48,6 @@ class MeterChange:
 
 async def create(ports: Ports, rules: MeterRules, asked: NewMeter) -> Meter:
     """Make a meter. Refused, Conflict."""
-    _refuse_nul(asked.name, asked.description, asked.event_type, asked.metadata, asked.group_by)
     meter = new_meter(
         id=ports.new_id(),
         namespace=rules.namespace,
@@ -70,7 +68,6 @@ async def create(ports: Ports, rules: MeterRules, asked: NewMeter) -> Meter:
 
 async def update(ports: Ports, id_or_slug: str, asked: MeterChange) -> Meter:
     """Change a meter, a deleted one too. Refused, NotFound, Conflict."""
-    _refuse_nul(asked.name, asked.description, asked.metadata, asked.group_by)
 
     def change(meter: Meter) -> Meter:
         return changed(
@@ -83,11 +80,3 @@ async def update(ports: Ports, id_or_slug: str, asked: MeterChange) -> Meter:
         )
 
     return await ports.meters.update(id_or_slug, change)
-
-
-def _refuse_nul(*given: str | Mapping[str, str] | None) -> None:
-    """The management database cannot hold U+0000."""
-    for value in given:
-        texts = [value] if isinstance(value, str) else [*(value or {}), *(value or {}).values()]
-        if any("\0" in text for text in texts):
-            raise Refused("nul_not_allowed", "a text of a meter cannot hold U+0000")
