@@ -1,0 +1,101 @@
+"""The benchmark's table, with what one must know to read it: machine, versions, workload."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from runtime.embedded.jars import KAFKA_VERSION
+from tests.benchmarks.events import Totals, Workload
+from tests.benchmarks.measure import Run
+
+NAMES = {
+    "a": "librdkafka + typed decode",
+    "b": "stock Faust agent, decode only",
+    "c": "meterstream worker, meter",
+    "d": "meterstream worker, meter + sink",
+}
+_PACKAGES = ("faust-streaming", "aiokafka", "confluent-kafka", "msgspec", "rocksdict", "chdb")
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def show(
+    console: Console,
+    runs: dict[str, Run],
+    workload: Workload,
+    totals: Totals,
+    faust_events: int,
+) -> None:
+    """Print everything."""
+    found = Table(title="meterstream benchmark", title_justify="left")
+    for name in (
+        "run",
+        "events/s",
+        "CPU µs/event",
+        "Kafka µs",
+        "ClickHouse µs",
+        "peak MiB",
+        "MiB start / mid / end",
+        "of (a)",
+        "to (b)",
+    ):
+        found.add_column(name, justify="left" if name == "run" else "right", no_wrap=True)
+    for letter, run in runs.items():
+        found.add_row(
+            f"({letter}) {NAMES[letter]}",
+            f"{run.rate:,.0f}",
+            _number(run.cpu_us(run.cpu_s)),
+            _number(run.cpu_us(run.kafka_cpu_s)),
+            _number(run.cpu_us(run.clickhouse_cpu_s)),
+            f"{max(run.memory):,.0f}",
+            " / ".join(f"{mib:,.0f}" for mib in run.memory_start_mid_end),
+            _ratio(run, runs.get("a"), "{:.2f}"),
+            _ratio(run, runs.get("b"), "{:.1f}x"),
+        )
+    console.print(found)
+    console.print(
+        f"{totals.sent:,} records ({totals.sent - totals.counted:,} sent twice), {totals.bytes / totals.sent:.0f} bytes each, "
+        f"{workload.subjects:,} subjects with {'equal' if workload.even else 'uneven (1/k)'} shares, {workload.hours:g} hours of "
+        f"event time; totals exact in every run. (b) reads {min(faust_events, totals.sent):,} records."
+    )
+    console.print(machine(), soft_wrap=True)
+
+
+def machine() -> str:
+    """Processor, memory, system, versions, commit."""
+    versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    return (
+        f"{os.cpu_count()} cores of {_processor()}, {psutil.virtual_memory().total / (1 << 30):.0f} GiB, {platform.system()} "
+        f"{platform.release()}, Python {platform.python_version()}, Kafka {KAFKA_VERSION}, {versions}, commit {_commit()}"
+    )
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _commit() -> str:
+    asked = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=_ROOT, capture_output=True, text=True
+    )
+    return asked.stdout.strip() or "unknown"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
+
+
+def _ratio(run: Run, other: Run | None, form: str) -> str:
+    return "" if other is None else form.format(run.rate / other.rate)
