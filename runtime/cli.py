@@ -1,9 +1,10 @@
-"""The command `meterstream`."""
+"""The command `meterstream`. What a command needs is imported when it runs, so that `--help` is quick."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -20,6 +21,11 @@ app = typer.Typer(
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="YAML file; METERSTREAM_… variables win over it.")
 ]
+DataDirOption = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Directory of the data. Default: data_dir, .meterstream."),
+]
+_PROBLEM, _NOTHING_RUNS = 1, 3
 
 
 def read_config(path: Path | None) -> Config:
@@ -31,9 +37,122 @@ def read_config(path: Path | None) -> Config:
         raise typer.Exit(2) from None
 
 
+def fail(message: str) -> NoReturn:
+    """One message for the person at the terminal, and exit code 1."""
+    typer.echo(f"meterstream: {message}", err=True)
+    raise typer.Exit(_PROBLEM)
+
+
 @app.callback()
 def about() -> None:
     """Usage metering and real-time balances as a stream on Kafka."""
+
+
+@app.command()
+def up(
+    data_dir: DataDirOption = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65_535, help="Port of the API; 0 is a free one. Default: api.port, 8888."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="Worker processes. Default: supervisor.workers, 1."),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Run everything on this machine: Kafka, PostgreSQL, ClickHouse's engine, the API and workers.
+
+    Prints each service's address as it comes up, then `ready URL`. Ctrl-C stops everything; the next start finds the data again.
+    What the configuration gives a real address for is not run but used.
+
+    Examples:
+
+      meterstream up
+
+      meterstream up --data-dir /var/lib/meterstream --port 9000 --workers 2
+
+      meterstream up --port 0 --config with-our-kafka.yaml
+    """
+    from runtime.embedded.service import ServiceProblem
+    from runtime.supervisor.errors import StackProblem
+    from runtime.supervisor.speech import Speech
+    from runtime.supervisor.stack import Order, run_stack
+
+    chosen = read_config(config)
+    changes = {} if port is None else {"api": chosen.api.model_copy(update={"port": port})}
+    order = Order(
+        config=chosen.model_copy(
+            update={**changes, "data_dir": chosen.data_dir if data_dir is None else data_dir}
+        ),
+        config_file=config,
+        workers=workers or chosen.supervisor.workers,
+    )
+    try:
+        run_stack(order, Speech())
+    except (StackProblem, ServiceProblem) as problem:
+        fail(str(problem))
+
+
+@app.command()
+def status(
+    data_dir: DataDirOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="A list of objects: name, role, pid, address, ready.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Say what runs on a data directory, asked live. Exit code 3 when nothing does.
+
+    Examples:
+
+      meterstream status
+
+      meterstream status --data-dir /var/lib/meterstream --json
+    """
+    from rich.console import Console
+
+    from runtime.supervisor import control
+    from runtime.supervisor.errors import StackProblem
+
+    home = data_dir or read_config(config).data_dir
+    try:
+        parts = control.status(home.absolute())
+    except StackProblem as problem:
+        fail(str(problem))
+    if as_json:
+        import msgspec
+
+        typer.echo(msgspec.json.format(msgspec.json.encode(parts)).decode())
+    elif parts:
+        control.show(parts, Console(highlight=False))
+    else:
+        typer.echo(f"nothing runs on {home.absolute()}", err=True)
+    if not parts:
+        raise typer.Exit(_NOTHING_RUNS)
+
+
+@app.command()
+def down(data_dir: DataDirOption = None, config: ConfigOption = None) -> None:
+    """Stop what runs on a data directory, also what a killed supervisor left, and wait until it is down.
+
+    Examples:
+
+      meterstream down
+
+      meterstream down --data-dir /var/lib/meterstream
+    """
+    from runtime.supervisor import control
+    from runtime.supervisor.errors import StackProblem
+
+    home = (data_dir or read_config(config).data_dir).absolute()
+    try:
+        stopped = control.down(home)
+    except StackProblem as problem:
+        fail(str(problem))
+    typer.echo(f"stopped {', '.join(stopped)}" if stopped else f"nothing runs on {home}")
 
 
 @app.command()
@@ -69,9 +188,40 @@ def api(
     process.run(read_config(config), port=port)
 
 
+@app.command()
+def demo(
+    data_dir: Annotated[
+        Path, typer.Option("--data-dir", help="The demo's own directory; made anew, then removed.")
+    ] = Path(".meterstream/demo"),
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the stack and its data when done.")
+    ] = False,
+) -> None:
+    """Count 336,776 real flights through the whole pipe and check every number. Exit code 0 only when all are equal.
+
+    Examples:
+
+      meterstream demo
+
+      meterstream demo --keep
+    """
+    from runtime.demo.run import run
+    from runtime.demo.stack import StackProblem
+
+    try:
+        exact = run(data_dir, keep=keep)
+    except StackProblem as problem:
+        fail(str(problem))
+    if not exact:
+        raise typer.Exit(_PROBLEM)
+
+
 def main() -> None:
     """Entry point."""
-    app()
+    try:
+        app()
+    except ModuleNotFoundError as missing:
+        sys.exit(f"meterstream: the Python package {missing.name} is missing: run `make setup`")
 
 
 if __name__ == "__main__":

@@ -11,19 +11,15 @@ import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from runtime.config_sources import ConfigProblem as ConfigProblem
+from runtime.config_sources import add_variables, explain, read_file
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\Z")
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
-_PREFIX = "METERSTREAM_"
-_NOT_KEYS = frozenset(("CONFIG", "CACHE_DIR", "CRASH_AT"))
-
-
-class ConfigProblem(Exception):
-    """The configuration is wrong; the message names the file and the key."""
 
 
 def _duration(value: object) -> object:
@@ -51,6 +47,7 @@ class KafkaConfig(_Section):
     retention: Duration = timedelta(days=40)
     session_timeout: Duration = timedelta(seconds=6)
     request_timeout: Duration = timedelta(seconds=30)
+    heap_bytes_max: int = Field(512 << 20, ge=128 << 20)
 
 
 class PostgresConfig(_Section):
@@ -71,6 +68,7 @@ class ClickHouseConfig(_Section):
     password: str = ""
     query_timeout: Duration = timedelta(seconds=30)
     query_connections: int = Field(6, ge=1, le=64)
+    memory_bytes_max: int = Field(1 << 30, ge=256 << 20)
 
 
 class ApiConfig(_Section):
@@ -133,6 +131,25 @@ class RetentionConfig(_Section):
     usage_days: int = Field(3650, ge=1)
 
 
+class SupervisorConfig(_Section):
+    """What `meterstream up` does with the processes it runs."""
+
+    workers: int = Field(1, ge=1, le=64)
+    start_timeout: Duration = timedelta(seconds=120)
+    restart_delay_min: Duration = timedelta(milliseconds=200)
+    restart_delay_max: Duration = timedelta(seconds=15)
+    restart_forget_after: Duration = timedelta(seconds=30)
+    log_bytes_max: int = Field(16 << 20, ge=64 << 10)
+    log_files_max: int = Field(3, ge=0, le=100)
+    disk_free_bytes_min: int = Field(512 << 20, ge=0)
+
+    @model_validator(mode="after")
+    def _delays_in_order(self) -> SupervisorConfig:
+        if self.restart_delay_max < self.restart_delay_min:
+            raise ValueError("restart_delay_max is shorter than restart_delay_min")
+        return self
+
+
 class MeterConfig(_Section):
     """A meter that is made at start when no live one has its slug."""
 
@@ -160,6 +177,7 @@ class Config(_Section):
     dedupe: DedupeConfig = DedupeConfig()
     sink: SinkConfig = SinkConfig()
     retention: RetentionConfig = RetentionConfig()
+    supervisor: SupervisorConfig = SupervisorConfig()
     meters: tuple[MeterConfig, ...] = ()
 
     @model_validator(mode="after")
@@ -174,50 +192,11 @@ class Config(_Section):
 def load(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Config:
     """The configuration of `path` (or METERSTREAM_CONFIG, or the defaults) and the environment. ConfigProblem."""
     environment = os.environ if environment is None else environment
-    chosen = path or (
-        Path(environment["METERSTREAM_CONFIG"]) if environment.get("METERSTREAM_CONFIG") else None
-    )
-    values = _read(chosen) if chosen else {}
-    for name, value in environment.items():
-        if name.startswith(_PREFIX) and name.removeprefix(_PREFIX) not in _NOT_KEYS:
-            _set(
-                values, name.removeprefix(_PREFIX).lower().split("__"), yaml.safe_load(value), name
-            )
+    named = environment.get("METERSTREAM_CONFIG")
+    chosen = path or (Path(named) if named else None)
+    values = read_file(chosen) if chosen else {}
+    variables = add_variables(values, environment, Config)
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        where = chosen or "environment"
-        lines = [
-            f"{where}: {'.'.join(map(str, e['loc'])) or 'config'}: {_say(e['msg'], e['type'])}"
-            for e in error.errors()
-        ]
-        raise ConfigProblem("\n".join(lines)) from None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigProblem(f"{path}: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise ConfigProblem(f"{path}: not YAML: {error}") from None
-    if found is None:
-        return {}
-    if not isinstance(found, dict):
-        raise ConfigProblem(f"{path}: a mapping of keys is expected, see config.example.yaml")
-    return found
-
-
-def _set(values: dict[str, Any], path: list[str], value: object, name: str) -> None:
-    at = values
-    for key in path[:-1]:
-        at = at.setdefault(key, {})
-        if not isinstance(at, dict):
-            raise ConfigProblem(f"{name}: {key} is no section")
-    at[path[-1]] = value
-
-
-def _say(message: str, kind: str) -> str:
-    if kind == "extra_forbidden":
-        return "no such key (see config.example.yaml)"
-    return message.removeprefix("Value error, ")
+        raise ConfigProblem(explain(error, Config, chosen, variables)) from None

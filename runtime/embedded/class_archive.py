@@ -21,6 +21,7 @@ from runtime.embedded.kafka import (
 )
 from runtime.embedded.service import ServiceProblem, free_port
 
+_HEAP_BYTES = 512 << 20
 _START_S = 60.0
 _DUMP_S = 180.0
 
@@ -41,7 +42,7 @@ def _list_classes(cache: Path, folder: Path, listed: Path) -> None:
     service = prepare_kafka(folder, port, free_port(), cache=cache)
     properties = folder / "kafka" / "server.properties"
     command = broker_command(
-        kafka_class_path(cache), properties, (f"-XX:DumpLoadedClassList={listed}",)
+        kafka_class_path(cache), properties, _HEAP_BYTES, (f"-XX:DumpLoadedClassList={listed}",)
     )
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

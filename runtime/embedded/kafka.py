@@ -10,7 +10,6 @@ from pathlib import Path
 from runtime.embedded.jars import KAFKA_VERSION, cache_dir, kafka_class_path
 from runtime.embedded.service import Service, ServiceProblem, accepts_connections
 
-_MEMORY = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC")
 _LOG = (
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
@@ -20,7 +19,12 @@ QUIET = ("--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=
 
 
 def prepare_kafka(
-    data_dir: Path, port: int, controller_port: int, *, cache: Path | None = None
+    data_dir: Path,
+    port: int,
+    controller_port: int,
+    *,
+    cache: Path | None = None,
+    heap_bytes_max: int = 512 << 20,
 ) -> Service:
     """Format the log directory when it is new and say how to run the broker. ServiceProblem."""
     cache = cache or cache_dir()
@@ -33,7 +37,7 @@ def prepare_kafka(
     return Service(
         name="kafka",
         role="kafka",
-        command=broker_command(class_path, properties, archive_options(cache)),
+        command=broker_command(class_path, properties, heap_bytes_max, archive_options(cache)),
         address=f"127.0.0.1:{port}",
         answers=lambda: kafka_answers(f"127.0.0.1:{port}"),
         stop_s=30.0,
@@ -50,11 +54,12 @@ def java() -> str:
 
 
 def broker_command(
-    class_path: str, properties: Path, options: tuple[str, ...] = ()
+    class_path: str, properties: Path, heap_bytes_max: int, options: tuple[str, ...] = ()
 ) -> tuple[str, ...]:
     """The command that runs a broker."""
+    memory = ("-Xms128m", f"-Xmx{heap_bytes_max}", "-XX:+UseSerialGC")
     return (
-        java(), *_MEMORY, *QUIET, *options, *_LOG, "-cp", class_path, "kafka.Kafka", str(properties)
+        java(), *memory, *QUIET, *options, *_LOG, "-cp", class_path, "kafka.Kafka", str(properties)
     )  # fmt: skip
 
 

@@ -48,16 +48,16 @@ def main() -> None:
     parser.add_argument("--passage", action="store_true")
     parser.add_argument("--parent", type=int)
     parser.add_argument("--signal", type=int, default=15)
-    parser.add_argument("program", nargs="+")
-    chosen = parser.parse_args()
+    border = sys.argv.index("--")
+    chosen, program = parser.parse_args(sys.argv[1:border]), sys.argv[border + 1 :]
     if chosen.user:
         become(chosen.user, passage=chosen.passage and _LINUX)
     if chosen.parent:
         end_with(chosen.parent, chosen.signal)
     try:
-        os.execv(chosen.program[0], chosen.program)
+        os.execv(program[0], program)
     except OSError as error:
-        sys.stderr.write(f"{chosen.program[0]}: {error.strerror}\n")
+        sys.stderr.write(f"{program[0]}: {error.strerror}\n")
         sys.exit(127)
 
 
