@@ -86,12 +86,14 @@ class Relay:
 
     async def stop(self) -> None:
         """Finish the slice under way, at most for a few seconds, and give up the turn."""
+        task, self._task = self._task, None
+        if task is None:
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(_STOP_S_MAX):
                 await self._slice.acquire()  # never released: no other slice begins
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
     async def _run(self) -> None:
         try:

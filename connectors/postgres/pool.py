@@ -5,6 +5,7 @@ Sessions keep settings and locks: a PgBouncer in between must be in session mode
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -41,6 +42,9 @@ _NOT_NOW = (
     pg.ReadOnlySQLTransactionError,
     OSError,  # TimeoutError is one
 )
+_CLOSING = re.compile("clos|^cannot switch to state")
+"""How asyncpg says that a connection or the pool is closed, or that the server's last word came before the question."""
+
 _WRONG = (
     pg.InvalidAuthorizationSpecificationError,
     pg.InvalidCatalogNameError,
@@ -74,10 +78,19 @@ async def open_pool(options: Options) -> Pool:
     )
     async for attempt in retrying:
         with attempt, failing_as_unavailable(), _naming_what_is_wrong():
-            return await asyncpg.create_pool(
-                min_size=1, max_size=options.pool_max, **_settings(options)
-            )
+            return await _answering_pool(options)
     raise AssertionError("a retry either returns or raises")
+
+
+async def _answering_pool(options: Options) -> Pool:
+    # min_size 0: a pool that keeps a floor logs a traceback each second while Postgres is down.
+    pool = await asyncpg.create_pool(min_size=0, max_size=options.pool_max, **_settings(options))
+    try:
+        async with pool.acquire():
+            return pool
+    except BaseException:
+        pool.terminate()
+        raise
 
 
 async def connect(options: Options) -> Connection:
@@ -109,10 +122,12 @@ def failing_as_unavailable() -> Iterator[None]:
     """Turns errors after which the same call may succeed later into Unavailable."""
     try:
         yield
-    except (*_NOT_NOW, pg.InterfaceError) as error:
-        if isinstance(error, pg.InterfaceError) and "clos" not in str(error):
-            raise  # not "connection is closed" or "pool is closing", but a mistake of ours
+    except _NOT_NOW as error:
         raise Unavailable(f"Postgres: {str(error) or type(error).__name__}") from error
+    except (pg.InterfaceError, pg.InternalClientError) as error:
+        if not _CLOSING.search(str(error)):
+            raise  # a mistake of ours
+        raise Unavailable(f"Postgres: the connection was lost: {error}") from error
 
 
 @contextmanager
