@@ -16,8 +16,8 @@ from urllib3.exceptions import HTTPError
 
 from domain.errors import Unavailable
 
-# Codes that say "not now": too many parts, memory, time-out, too many queries, read-only, cannot connect, not enough space.
-_NOT_NOW = (159, 160, 202, 209, 210, 241, 242, 243, 252, 999, 279, 319, 1002)
+# Codes that say "not now": no database yet, too many parts, memory, time-out, too many queries, read-only, cannot connect, not enough space.
+_NOT_NOW = (81, 159, 160, 202, 209, 210, 241, 242, 243, 252, 999, 279, 319, 1002)
 
 _ANSWER_S = 5.0
 """Longer than a statement may take, so that ClickHouse's own error comes first."""

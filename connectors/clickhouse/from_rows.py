@@ -6,12 +6,13 @@ a row is left out and named, so that its events are folded instead. One statemen
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from connectors.clickhouse.asking import Asking, Rows, is_seen
-from connectors.clickhouse.sql import Parameters, between, is_one_of, text_condition
+from connectors.clickhouse.sql import Parameters, between, between_days, is_one_of, text_condition
 from connectors.clickhouse.windows import window_expression
 from domain.metering.answer import AnswerKey, Part, Plan
 from domain.metering.meter import Aggregation
@@ -22,30 +23,14 @@ AHEAD_MAX = 10_000
 """Past so many rows under way it is better to ask again a moment later."""
 
 _MINUTES_WORTH_A_LOOK = 3 * 366 * 1440
-_SETTINGS = {"do_not_merge_across_partitions_select_final": 1}
+# What is filtered by is part of the sorting key, so it may be looked at before rows are replaced.
+_SETTINGS = {
+    "do_not_merge_across_partitions_select_final": 1,
+    "optimize_move_to_prewhere_if_final": 1,
+}
 
 RowKey = tuple[int, str, int, tuple[str, ...]]
 """(partition, subject, minute, group values in the order of the meter's sorted keys)."""
-
-# What an aggregation needs of a row beyond its count: the row's other columns are not read.
-_SUM = "sum(numeric), sum(total), sumOrNull(outside), NULL, NULL, NULL, NULL, NULL"
-_LEAST = "sum(numeric), 0, NULL, min(least), min(least_outside), NULL, NULL, NULL"
-_MOST = "sum(numeric), 0, NULL, NULL, NULL, max(most), max(most_outside), NULL"
-_LATEST = (
-    "sum(numeric), 0, NULL, NULL, NULL, NULL, NULL, "
-    "argMax(tuple(latest_time, latest_position, latest, latest_outside), tuple(ifNull(latest_time, -1), "
-    "ifNull(latest_position, 0), ifNull(latest_outside, toFloat64(ifNull(latest, 0))), ifNull(latest, 0)))"
-)
-_COUNT = "0, 0, NULL, NULL, NULL, NULL, NULL, NULL"
-_NEEDED = {
-    Aggregation.COUNT: _COUNT,
-    Aggregation.UNIQUE_COUNT: _COUNT,
-    Aggregation.SUM: _SUM,
-    Aggregation.AVG: _SUM,
-    Aggregation.MIN: _LEAST,
-    Aggregation.MAX: _MOST,
-    Aggregation.LATEST: _LATEST,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +39,21 @@ class FoundRows:
 
     parts: dict[AnswerKey, Part]
     ahead: dict[RowKey, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A table's rows that a question is about: the expressions of the answer's key, and the FROM clause."""
+
+    keys: tuple[str, ...]
+    rows: str
+    parameters: Parameters
+
+    def select(self, columns: str, where: str = "1", *more_keys: str) -> str:
+        """A statement that adds up `columns` for each key."""
+        keys = (*self.keys, *more_keys)
+        group = f" GROUP BY {', '.join(str(i + 1) for i in range(len(keys)))}" if keys else ""
+        return f"SELECT {', '.join((*keys, columns))} FROM {self.rows} WHERE {where}{group}"
 
 
 class RowParts:
@@ -66,26 +66,19 @@ class RowParts:
         """The parts of the whole minutes; None when too many rows are under way."""
         if not split.rows:
             return FoundRows({}, {})
-        parameters = Parameters()
-        source = self._source("usage", query, split, parameters)
-        rows = self._asking.rows(
-            f"SELECT {self._keys(query, split, source, parameters)}, NOT ({is_seen(visible)}) AS ahead, "
-            f"min(second), max(second), sum(count), {_NEEDED[query.meter.aggregation]}, "
-            f"groupArrayIf({AHEAD_MAX})(tuple(partition, subject, second, groups, epoch), ahead) "
-            f"FROM {source} GROUP BY w, s, g, ahead",
-            parameters,
-            _SETTINGS,
-        )
-        parts: dict[AnswerKey, Part] = {}
-        ahead: dict[RowKey, int] = {}
+        source = self._source("usage", query, split)
+        columns = f"min(second), max(second), sum(count), {_NEEDED[query.meter.aggregation]}"
+        rows = self._rows(source.select(f"max(NOT {is_seen(visible)}), {columns}"), source)
+        width = len(source.keys)
+        if not any(row[width] for row in rows):
+            return FoundRows(_parts(query, rows, width + 1), {})
+        statement = source.select(f"{_AHEAD}, {columns}", "1", f"NOT {is_seen(visible)} AS ahead")
+        rows = self._rows(statement, source)
+        found = FoundRows(_parts(query, [row for row in rows if not row[width]], width + 2), {})
         for row in rows:
-            if row[3]:
-                _note_ahead(row[-1], ahead)
-                if len(ahead) >= AHEAD_MAX:
-                    return None
-            else:
-                parts[_key(query, row)] = _part(row)
-        return FoundRows(parts, ahead)
+            if row[width]:
+                _note_ahead(row[width + 1], found.ahead)
+        return None if len(found.ahead) >= AHEAD_MAX else found
 
     def add_distinct(
         self,
@@ -99,25 +92,22 @@ class RowParts:
         """Tell each part how many distinct values it has, or which when they are to be joined with others."""
         if not split.rows:
             return
-        parameters = Parameters()
-        source = self._source("uniques", query, split, parameters)
-        what = "groupUniqArray(hash)" if as_sets else "uniqExact(hash)"
-        found = {
-            _key(query, row): row[3]
-            for row in self._asking.rows(
-                f"SELECT {self._keys(query, split, source, parameters)}, {what} FROM {source} "
-                f"WHERE {is_seen(visible)} GROUP BY w, s, g",
-                parameters,
-            )
-        }
+        source = self._source("uniques", query, split)
+        what = "groupUniqArray(hash)" if as_sets else "uniqExact(reinterpretAsUInt128(hash))"
+        rows = self._rows(source.select(what, is_seen(visible)), source)
+        found = {_key(query, row): row[-1] for row in rows}
         for key, part in parts.items():
             if as_sets:
                 part.hashes = set(found.get(key, ()))
             else:
                 part.distinct = int(found.get(key, 0))
 
-    def _source(self, table: str, query: MeterQuery, split: Plan, parameters: Parameters) -> str:
+    def _rows(self, sql: str, source: _Source) -> Rows:
+        return self._asking.rows(sql, source.parameters, _SETTINGS)
+
+    def _source(self, table: str, query: MeterQuery, split: Plan) -> _Source:
         """Rows of the whole minutes that pass the filters. Uniques are a set: there a repeated row changes nothing."""
+        parameters = Parameters()
         start = None if split.first_minute is None else split.first_minute * 60
         end = None if split.end_minute is None else split.end_minute * 60
         where = [
@@ -125,42 +115,132 @@ class RowParts:
             f"meter = {parameters.text(query.meter.id)}",
             f"version = {int(query.meter.version)}",
             between("minute", start, end),
+            between_days("toDate32(minute)", start, end),
         ]
         if query.subjects is not None:
             where.append(is_one_of("subject", query.subjects, parameters))
         where += [text_condition("subject", test, parameters) for test in query.subject_filters]
         keys = sorted(query.meter.group_by)
         where += [
-            text_condition(f"groups[{keys.index(key) + 1}]", test, parameters)
-            for key, test in query.group_filters
+            text_condition(_group(keys, key), test, parameters) for key, test in query.group_filters
         ]
         final = " FINAL" if table == "usage" else ""
-        return f"(SELECT *, toUnixTimestamp64Second(minute) AS second FROM {table}{final} WHERE {' AND '.join(where)})"
+        rows = f"(SELECT *, toUnixTimestamp64Second(minute) AS second FROM {table}{final} WHERE {' AND '.join(where)})"
+        return _Source(self._keys(query, split, rows, parameters), rows, parameters)
 
-    def _keys(self, query: MeterQuery, split: Plan, source: str, parameters: Parameters) -> str:
-        """Window, subject and groups as the columns w, s, g."""
-        keys = sorted(query.meter.group_by)
-        groups = ", ".join(f"groups[{keys.index(key) + 1}]" for key in query.group_by)
-        subject = "subject" if query.by_subject else "''"
-        window = "0"
+    def _keys(
+        self, query: MeterQuery, split: Plan, rows: str, parameters: Parameters
+    ) -> tuple[str, ...]:
+        """Window, subject and groups, those that are asked for."""
+        found = []
         if query.window_size is not None:
-            window = window_expression(
-                query.window_size,
-                query.zone,
-                lambda: _asked_bounds(split) or self._second_bounds(source, parameters),
-                parameters,
+            found.append(
+                window_expression(
+                    query.window_size,
+                    query.zone,
+                    lambda: _asked_bounds(split) or self._second_bounds(rows, parameters),
+                    parameters,
+                )
             )
-        return f"{window} AS w, {subject} AS s, [{groups}]::Array(String) AS g"
+        if query.by_subject:
+            found.append("subject")
+        keys = sorted(query.meter.group_by)
+        return (*found, *(_group(keys, key) for key in query.group_by))
 
-    def _second_bounds(self, source: str, parameters: Parameters) -> tuple[int, int] | None:
+    def _second_bounds(self, rows: str, parameters: Parameters) -> tuple[int, int] | None:
         ((first, last, count),) = self._asking.rows(
-            f"SELECT min(second), max(second), count() FROM {source}", parameters
+            f"SELECT min(second), max(second), count() FROM {rows}", parameters, _SETTINGS
         )
         return (int(first), int(last)) if count else None
 
 
+# -- what an aggregation needs of a row beyond its count: the row's other columns are not read
+
+_SUM = "sum(numeric), sum(total), sumOrNull(outside)"
+_LATEST = (
+    "sum(numeric), argMax(tuple(latest_time, latest_position, latest, latest_outside), "
+    "tuple(ifNull(latest_time, -1), ifNull(latest_position, 0), "
+    "ifNull(latest_outside, toFloat64(ifNull(latest, 0))), ifNull(latest, 0)))"
+)
+_NEEDED = {
+    Aggregation.COUNT: "0",
+    Aggregation.UNIQUE_COUNT: "0",
+    Aggregation.SUM: _SUM,
+    Aggregation.AVG: _SUM,
+    Aggregation.MIN: "sum(numeric), min(least), min(least_outside)",
+    Aggregation.MAX: "sum(numeric), max(most), max(most_outside)",
+    Aggregation.LATEST: _LATEST,
+}
+_AHEAD = f"groupArrayIf({AHEAD_MAX})(tuple(partition, subject, second, groups, epoch), ahead)"
+
+
+def _parts(query: MeterQuery, rows: Rows, skipped: int) -> dict[AnswerKey, Part]:
+    """Parts by key; `skipped` columns come before the sums. Without keys there is a row even when it is about nothing."""
+    read = _READ[query.meter.aggregation]
+    parts = {}
+    for row in rows:
+        first, last, count, *needed = row[skipped:]
+        if count:
+            added = read(Row(0, 0, int(count)), *needed)
+            parts[_key(query, row)] = Part(added, int(first) // 60, int(last) // 60)
+    return parts
+
+
+def _with_count(row: Row, _: int) -> Row:
+    return row
+
+
+def _with_sum(row: Row, numeric: int, total: Decimal, outside: float | None) -> Row:
+    return row._replace(numeric=int(numeric), total=total, outside=outside)
+
+
+def _with_least(row: Row, numeric: int, exact: Decimal | None, floating: float | None) -> Row:
+    return row._replace(numeric=int(numeric), least=_either(min, exact, floating))
+
+
+def _with_most(row: Row, numeric: int, exact: Decimal | None, floating: float | None) -> Row:
+    return row._replace(numeric=int(numeric), most=_either(max, exact, floating))
+
+
+def _with_latest(row: Row, numeric: int, latest: Sequence[Any]) -> Row:
+    second, position, exact, floating = latest
+    value = floating if exact is None else exact
+    if second is None or value is None:
+        return row
+    return row._replace(numeric=int(numeric), latest=Latest(int(second), int(position), value))
+
+
+_READ: dict[Aggregation, Callable[..., Row]] = {
+    Aggregation.COUNT: _with_count,
+    Aggregation.UNIQUE_COUNT: _with_count,
+    Aggregation.SUM: _with_sum,
+    Aggregation.AVG: _with_sum,
+    Aggregation.MIN: _with_least,
+    Aggregation.MAX: _with_most,
+    Aggregation.LATEST: _with_latest,
+}
+
+
+def _either(choose: Any, exact: Number | None, floating: float | None) -> Number | None:
+    if exact is None or floating is None:
+        return floating if exact is None else exact
+    found: Number = choose(exact, floating)
+    return found
+
+
+def _key(query: MeterQuery, row: Sequence[Any]) -> AnswerKey:
+    values = iter(row)
+    window = int(next(values)) if query.window_size is not None else None
+    subject = next(values) if query.by_subject else None
+    return AnswerKey(window, subject, tuple(next(values) for _ in query.group_by))
+
+
+def _group(keys: Sequence[str], key: str) -> str:
+    return f"groups[{keys.index(key) + 1}]"
+
+
 def _asked_bounds(split: Plan) -> tuple[int, int] | None:
-    """The first and last second asked for, when that is no longer than a look at the rows is worth."""
+    """The first and last second asked for, unless looking at the rows is worth it."""
     if split.first_minute is None or split.end_minute is None:
         return None
     if split.end_minute - split.first_minute > _MINUTES_WORTH_A_LOOK:
@@ -172,46 +252,3 @@ def _note_ahead(rows: Rows, ahead: dict[RowKey, int]) -> None:
     for partition, subject, second, groups, epoch in rows:
         key = (int(partition), subject, int(second) // 60, tuple(groups))
         ahead[key] = min(ahead.get(key, int(epoch)), int(epoch))
-
-
-def _key(query: MeterQuery, row: Sequence[Any]) -> AnswerKey:
-    return AnswerKey(
-        int(row[0]) if query.window_size is not None else None,
-        row[1] if query.by_subject else None,
-        tuple(row[2]),
-    )
-
-
-def _part(row: Sequence[Any]) -> Part:
-    (first, last, count, numeric, total, outside, least, least_out, most, most_out, latest) = row[
-        4:-1
-    ]
-    added = Row(
-        0,
-        0,
-        int(count),
-        int(numeric),
-        total,
-        outside,
-        _either(min, least, least_out),
-        _either(max, most, most_out),
-        None if latest is None else _latest(*latest),
-    )
-    return Part(added, int(first) // 60, int(last) // 60)
-
-
-def _latest(
-    when: int | None, at: int, exact: Number | None, floating: float | None
-) -> Latest | None:
-    if when is None:
-        return None
-    value = floating if exact is None else exact
-    assert value is not None
-    return Latest(int(when), int(at), value)
-
-
-def _either(choose: Any, exact: Number | None, floating: float | None) -> Number | None:
-    if exact is None or floating is None:
-        return floating if exact is None else exact
-    found: Number = choose(exact, floating)
-    return found

@@ -141,6 +141,16 @@ def between(column: str, start: int | None, end: int | None) -> str:
     return " AND ".join(conditions) or "1"
 
 
+def between_days(column: str, start: int | None, end: int | None) -> str:
+    """What `between` says, of whole days: for an index that is kept by day."""
+    conditions = []
+    if start is not None and start <= _SECOND_MAX:
+        conditions.append(f"{column} >= toDate32({max(start, _SECOND_MIN) // 86_400})")
+    if end is not None and end <= _SECOND_MAX:
+        conditions.append(f"{column} <= toDate32({max(end, _SECOND_MIN) // 86_400})")
+    return " AND ".join(conditions) or "1"
+
+
 def second(at: int) -> str:
     """A Unix second between 1970 and 2299 as a moment."""
     return f"fromUnixTimestamp64Second(toInt64({int(at)}), 'UTC')"

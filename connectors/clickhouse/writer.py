@@ -63,7 +63,7 @@ class UsageWriter:
 
     def close(self) -> None:
         """Stop the thread."""
-        self._thread.shutdown()
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _visible(self, topic: str, partition: int) -> int | None:
         with self._clients.client() as client:

@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS events (
 ) ENGINE = ReplacingMergeTree(position)
 PARTITION BY if(toYear(time) BETWEEN 2000 AND 2099, toYYYYMM(time), 0)
 ORDER BY (namespace, time, ingested_at, partition, position)
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 2048;
 
 CREATE TABLE IF NOT EXISTS usage (
     namespace       LowCardinality(String),
@@ -48,8 +48,8 @@ CREATE TABLE IF NOT EXISTS usage (
     updated_at      DateTime64(3, 'UTC')
 ) ENGINE = ReplacingMergeTree(position)
 PARTITION BY if(toYear(minute) BETWEEN 2000 AND 2099, toYYYYMM(minute), 0)
-ORDER BY (namespace, meter, version, subject, minute, groups, partition, epoch, part)
-SETTINGS non_replicated_deduplication_window = 10000;
+ORDER BY (namespace, meter, version, toDate32(minute), subject, minute, groups, partition, epoch, part)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 2048;
 
 -- A value is kept with the lowest position that brought it, so that reads can leave out what is not visible yet.
 CREATE TABLE IF NOT EXISTS uniques (
@@ -66,8 +66,8 @@ CREATE TABLE IF NOT EXISTS uniques (
     earliness  UInt64 MATERIALIZED bitNot(position)
 ) ENGINE = ReplacingMergeTree(earliness)
 PARTITION BY if(toYear(minute) BETWEEN 2000 AND 2099, toYYYYMM(minute), 0)
-ORDER BY (namespace, meter, version, subject, minute, groups, hash)
-SETTINGS non_replicated_deduplication_window = 10000;
+ORDER BY (namespace, meter, version, toDate32(minute), subject, minute, groups, hash)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 2048;
 
 -- The positions of a partition whose events are in the rows of a meter version: [from_position, until_position).
 CREATE TABLE IF NOT EXISTS meter_ranges (
