@@ -1,0 +1,165 @@
+"""The HTTP application on fakes: what it was asked stays in the fakes, what it answers is as over the wire."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import httpx
+
+from api.app import create_app
+from api.body import Bodies, BodyBounds
+from api.calls import Calls
+from api.metering.customers import NoCustomers
+from api.metering.meters import MeterRules
+from api.ports import Ports
+from domain.metering.listing import EventListing, StoredEvent
+from domain.metering.meter import Aggregation, new_meter
+from domain.metering.query import MeterQuery, ResultRow
+from schemas.cloudevents import decode_record
+from tests.builders import NOON, ULIDS
+from tests.fakes import MemoryMeters
+
+
+@dataclass
+class MemoryEventLog:
+    """The port EventLog in a list; `error` is raised instead of appending."""
+
+    partitions: int = 4
+    records: list[tuple[int, bytes, bytes]] = field(default_factory=list)
+    error: Exception | None = None
+
+    async def append(self, records):
+        if self.error is not None:
+            raise self.error
+        self.records += records
+
+    @property
+    def events(self):
+        return [event for _, _, value in self.records for event in decode_record(value)]
+
+
+@dataclass
+class FixedUsage:
+    """The port MeterUsage: answers what it was given and remembers what it was asked."""
+
+    rows: list[ResultRow] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    asked: list = field(default_factory=list)
+
+    async def query(self, query: MeterQuery):
+        self.asked.append(query)
+        return self.rows
+
+    async def subjects(self, meter, start, end):
+        self.asked.append((start, end))
+        return self.texts
+
+    async def group_values(self, meter, key, start, end):
+        self.asked.append((key, start, end))
+        return self.texts
+
+
+@dataclass
+class FixedEvents:
+    """The port EventStore: answers what it was given and remembers what it was asked."""
+
+    events: list[StoredEvent] = field(default_factory=list)
+    asked: list[EventListing] = field(default_factory=list)
+
+    async def list_events(self, listing):
+        self.asked.append(listing)
+        return self.events[: listing.limit]
+
+
+@dataclass
+class AnApp:
+    """An application, its fakes, and a client that speaks to it."""
+
+    log: MemoryEventLog = field(default_factory=MemoryEventLog)
+    usage: FixedUsage = field(default_factory=FixedUsage)
+    events: FixedEvents = field(default_factory=FixedEvents)
+    now: datetime = NOON
+    bytes_max: int = 16 << 20
+    in_flight_bytes_max: int = 64 << 20
+    reserved: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        self.meters = MemoryMeters("default", lambda: self.now)
+        self._ids = iter(ULIDS[10:])
+        calls = Calls(
+            ports=Ports(
+                event_log=self.log,
+                events=self.events,
+                usage=self.usage,
+                meters=self.meters,
+                customers=NoCustomers(),
+                now=lambda: self.now,
+                new_id=lambda: next(self._ids),
+            ),
+            rules=MeterRules(namespace="default", reserved_event_types=self.reserved),
+            bodies=Bodies(
+                BodyBounds(bytes_max=self.bytes_max, in_flight_bytes_max=self.in_flight_bytes_max)
+            ),
+        )
+        self.app = create_app(calls)
+        self.client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app, raise_app_exceptions=False),
+            base_url="http://test",
+        )
+
+    async def request(self, method: str, path: str, **more) -> httpx.Response:
+        return await self.client.request(method, path, **more)
+
+    async def get(self, path: str, **more) -> httpx.Response:
+        return await self.client.get(path, **more)
+
+    async def post(self, path: str, json=None, **more) -> httpx.Response:
+        return await self.client.post(path, json=json, **more)
+
+    async def ingest(self, body: bytes, content_type="application/json") -> httpx.Response:
+        headers = {} if content_type is None else {"content-type": content_type}
+        return await self.client.post("/api/v1/events", content=body, headers=headers)
+
+    async def with_meter(self, slug="tokens", aggregation="SUM", groups=None, **more):
+        """A live meter over `$.n` of events of type `request`."""
+        value = None if aggregation == "COUNT" else "$.n"
+        return await self.meters.create(
+            new_meter(
+                id=next(self._ids),
+                namespace="default",
+                slug=slug,
+                aggregation=Aggregation(aggregation),
+                event_type="request",
+                at=self.now,
+                value_property=value,
+                group_by=groups or {},
+                **more,
+            )
+        )
+
+
+def problem_of(answer: httpx.Response) -> tuple[int, str | None, str | None]:
+    """(status, code, field) of a problem document, which must be whole."""
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    body = answer.json()
+    assert body["type"] == "about:blank"
+    assert body["status"] == answer.status_code
+    assert body["title"]
+    assert body["instance"].startswith("urn:request:")
+    issue: Mapping = (body.get("extensions") or {"validationErrors": [{}]})["validationErrors"][0]
+    return answer.status_code, issue.get("code"), issue.get("field")
+
+
+def a_stored_event(id="e1", **more) -> StoredEvent:
+    values = {
+        "source": "test",
+        "type": "request",
+        "subject": "s1",
+        "time_s": 1_709_632_800,
+        "data": '{"n":1}',
+        "ingested_ms": 1_709_632_801_234,
+        "stored_ms": 1_709_632_802_000,
+        "partition": 2,
+        "position": 7 << 20,
+    }
+    return StoredEvent(id=id, **{**values, **more})

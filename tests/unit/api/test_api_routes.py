@@ -1,0 +1,37 @@
+"""Every route of the contract that exists by now is there, and no other answers under /api."""
+
+from api.app import RESOURCES
+
+CONTRACT = {
+    "POST /api/v1/events",
+    "GET /api/v1/events",
+    "GET /api/v2/events",
+    "POST /api/v1/meters",
+    "GET /api/v1/meters",
+    "GET /api/v1/meters/{meterIdOrSlug}",
+    "PUT /api/v1/meters/{meterIdOrSlug}",
+    "DELETE /api/v1/meters/{meterIdOrSlug}",
+    "GET /api/v1/meters/{meterIdOrSlug}/query",
+    "POST /api/v1/meters/{meterIdOrSlug}/query",
+    "GET /api/v1/meters/{meterIdOrSlug}/subjects",
+    "GET /api/v1/meters/{meterIdOrSlug}/group-by/{groupByKey}/values",
+}
+NAMES = {"{id_or_slug}": "{meterIdOrSlug}", "{key}": "{groupByKey}"}
+
+
+def test_the_routes_are_those_of_the_contract():
+    found = set()
+    for resource in RESOURCES:
+        path = resource.path
+        for ours, theirs in NAMES.items():
+            path = path.replace(ours, theirs)
+        if path.startswith("/api/"):
+            found |= {f"{method} {path}" for method in resource.handlers}
+
+    assert found == CONTRACT
+
+
+def test_operators_find_health_metrics_and_version():
+    paths = {resource.path for resource in RESOURCES}
+
+    assert {"/healthz/live", "/healthz/ready", "/metrics", "/version"} <= paths
