@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -111,7 +112,7 @@ def _meant_variable(name: str, kinds: Mapping[KeyPath, Any]) -> str:
 
 
 def _value(name: str, text: str, kind: Any) -> Any:
-    kinds = get_args(kind) or (kind,)
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     if str in kinds or Path in kinds:
         return None if text in ("", "null") and type(None) in kinds else text
     try:
