@@ -12,6 +12,7 @@ from runtime.embedded.clickhouse import prepare_clickhouse
 from runtime.embedded.kafka import prepare_kafka
 from runtime.embedded.postgres import prepare_postgres
 from runtime.embedded.service import Service, free_port
+from tests.stack import stack as stack
 
 ROOT = Path(__file__).resolve().parents[1]
 

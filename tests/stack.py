@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from runtime.embedded.service import free_port
 from tests.workers import ROOT, WorkerProcess
@@ -151,3 +152,13 @@ def stop_stack(stack: Stack) -> None:
     stack.client.close()
     stack.api.stop()
     stack.worker.stop()
+
+
+@pytest.fixture(scope="session")
+def stack(services_dir, kafka_address, postgres_dsn, clickhouse_url):
+    """One worker and one API for all tests that only send and ask: they tell themselves apart by `unique` names."""
+    running = start_stack(
+        "stack", services_dir / "stack", kafka_address, postgres_dsn, clickhouse_url
+    )
+    yield running
+    stop_stack(running)
