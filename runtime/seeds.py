@@ -20,7 +20,7 @@ from runtime.config import ConfigProblem, MeterConfig
 log = logging.getLogger(__name__)
 
 _IMMUTABLE = ("aggregation", "event_type", "value_property", "event_from")
-_ATTEMPTS = 3
+_ATTEMPTS = 5
 """A meter made by another process may be deleted before it is looked at: then it is made again."""
 
 
@@ -123,7 +123,9 @@ async def _seed(meter: Meter, meters: Meters) -> Meter:
             return await meters.create(meter)
         except Conflict:
             continue
-    raise Conflict(f"meter {meter.slug} is made and deleted again and again by others")
+    raise ConfigProblem(
+        f"meters ({meter.slug}): slug: cannot be made: another meter's id reads the same, or others make and delete it all the time"
+    )
 
 
 async def _live(slug: str, meters: Meters) -> Meter | None:

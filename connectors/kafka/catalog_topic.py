@@ -10,6 +10,7 @@ Readers need not wait for the commits: every record sent is a change that Postgr
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,10 +20,12 @@ from confluent_kafka import KafkaException, Producer
 from domain.errors import Unavailable
 from schemas.catalog import CatalogRecord, catalog_key, encode_catalog_record
 
+_ASK_S = 1.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Where the catalog is; `timeout_s` bounds taking over and each publishing."""
+    """Where the catalog is; `timeout_s` (1 or more) bounds taking over and each publishing."""
 
     bootstrap_servers: str
     topic: str
@@ -56,17 +59,27 @@ class CatalogWriter:
         """
         await asyncio.to_thread(self._publish, records)
 
-    def take_over(self) -> None:
-        """Blocks until any former writer is shut out. Unavailable."""
-        try:
-            self._producer.init_transactions(self._options.timeout_s)
-        except KafkaException as error:
-            raise _unavailable(error) from error
+    async def take_over(self) -> None:
+        """Returns when any former writer is shut out. Unavailable."""
+        deadline = time.monotonic() + self._options.timeout_s
+        while not await asyncio.to_thread(self._took_over):
+            if time.monotonic() > deadline:
+                raise Unavailable(f"Kafka has not answered within {self._options.timeout_s:g} s")
 
     def close(self) -> None:
         """Drop what is not sent."""
         self._producer.purge()
         self._producer.poll(0)
+
+    def _took_over(self) -> bool:
+        """Blocks for a short time only, so that a process that is to stop need not wait for a Kafka that is down."""
+        try:
+            self._producer.init_transactions(_ASK_S)
+        except KafkaException as error:
+            if not error.args[0].retriable():
+                raise _unavailable(error) from error
+            return False
+        return True
 
     def _publish(self, records: Sequence[CatalogRecord]) -> None:
         try:
@@ -91,7 +104,7 @@ class CatalogTopic:
         """A writer that has shut out all former ones. Unavailable."""
         writer = CatalogWriter(self._options)
         try:
-            await asyncio.to_thread(writer.take_over)
+            await writer.take_over()
             yield writer
         finally:
             writer.close()

@@ -101,10 +101,13 @@ async def connect(options: Options) -> Connection:
 
 @asynccontextmanager
 async def connection(pool: Pool) -> AsyncIterator[PooledConnection]:
-    """A connection of the pool while the block runs. Unavailable."""
+    """A connection of the pool while the block runs. Unavailable, also when Postgres no longer lets us in."""
     with failing_as_unavailable():
-        async with pool.acquire(timeout=_ACQUIRE_TIMEOUT_S) as acquired:
-            yield acquired
+        try:
+            async with pool.acquire(timeout=_ACQUIRE_TIMEOUT_S) as acquired:
+                yield acquired
+        except _WRONG as error:
+            raise Unavailable(f"Postgres: {error}") from error
 
 
 @asynccontextmanager
