@@ -64,6 +64,10 @@ class App(faust.App):
         await self.before_start()
         await super().on_start()
 
+    async def _on_agent_error(self, agent: Any, exc: BaseException) -> None:
+        """Faust would start the agent again behind the chunk that failed: that chunk's events would be lost."""
+        await self.crash(exc)
+
     async def on_stop(self) -> None:
         """Finish what is under way, leave the group, then let go of the rest."""
         try:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
-from schemas.catalog import CatalogRecord, MeterRecord
+from domain.errors import Refused
+from schemas.catalog import CatalogRecord, MeterRecord, meter_of
+from streams import metrics
+
+log = logging.getLogger(__name__)
 
 
 class Catalog:
@@ -16,12 +21,23 @@ class Catalog:
         self.version = 0
 
     def take(self, record: CatalogRecord) -> None:
-        """Apply a record."""
+        """Apply a record; one whose meter breaks a rule is left out."""
         known = self._newest.get(record.meter.id)
         if known is not None and known.version >= record.version:
             return
+        try:
+            meter_of(record.meter)
+        except Refused as refused:
+            metrics.catalog_refused.inc()
+            log.error(
+                "catalog record left out: %s",
+                refused,
+                extra={"meter": record.meter.id[:40], "version": record.version},
+            )
+            return
         self._newest[record.meter.id] = record
         self.version = max(self.version, record.version)
+        metrics.catalog_version.set(self.version)
         self._on_change(record)
 
     def live(self) -> Sequence[MeterRecord]:

@@ -9,17 +9,32 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import InvalidOperation
 from typing import Any, Protocol
 
 import msgspec
 
 from domain.errors import Refused
 from domain.metering.judge import SECOND_MAX, SECOND_MIN
-from schemas.cloudevents import ENVELOPE_DECODER, Envelope, decode_data, decode_record
+from schemas.cloudevents import (
+    DATA_DECODER,
+    ENVELOPE_DECODER,
+    Envelope,
+    decode_data,
+    decode_record,
+)
 from schemas.position import EVENTS_PER_RECORD_MAX, position, record_start
-from schemas.state import identity
+from schemas.state import identities, identity
 
+_decode_event = ENVELOPE_DECODER.decode
+_decode_data = DATA_DECODER.decode
 _NO_DATA: dict[str, Any] = {}
+_UNREADABLE = (msgspec.DecodeError, TypeError, RecursionError, UnicodeDecodeError)
+_SLICE = 1_000
+"""Records that are decoded together; one that is not plain sends its slice the slow way."""
+
+FORWARDED_BYTES_MAX = 7 << 20
+"""What the events topic takes with room for the batch around it."""
 
 
 class Record(Protocol):
@@ -79,6 +94,27 @@ class Decoded:
         keep = bisect_left(self.positions, end)
         return self._part(0, keep, self.first, end)
 
+    def refused(self, refused: Refused) -> Decoded:
+        """The same positions with every event rejected."""
+        rejected = [
+            RejectedEvent(
+                at,
+                event.subject.encode(),
+                msgspec.json.encode(event),
+                refused.code,
+                refused.field,
+                str(refused),
+            )
+            for at, event in zip(self.positions, self.events, strict=True)
+        ]
+        return Decoded(
+            self.first,
+            self.next,
+            self.newest_ms,
+            rejected=self.rejected + rejected,
+            forwarded=self.forwarded,
+        )
+
     def _part(self, start: int, stop: int, first: int, end: int) -> Decoded:
         return Decoded(
             first,
@@ -119,20 +155,68 @@ def decode(
     decoded = Decoded(
         max(record_start(records[0].offset), not_before), record_start(records[-1].offset + 1)
     )
-    single = ENVELOPE_DECODER.decode
-    for record in records:
-        value = record.value
-        if record.timestamp > decoded.newest_ms:
-            decoded.newest_ms = record.timestamp
-        try:
-            event = single(value)  # type: ignore[arg-type]
-        except (msgspec.DecodeError, TypeError, RecursionError, UnicodeDecodeError):
-            _decode_slowly(decoded, record, namespace, partition, owner_of, not_before)
-        else:
-            at = record.offset << 20
-            if at >= not_before:
-                _take(decoded, record, event, at, namespace, partition, owner_of)
+    decoded.newest_ms = max([record.timestamp for record in records])
+    for start in range(0, len(records), _SLICE):
+        part = records[start : start + _SLICE]
+        if not _take_plain(decoded, part, namespace, partition, owner_of, not_before):
+            for record in part:
+                _decode_one(decoded, record, namespace, partition, owner_of, not_before)
     return decoded
+
+
+def _take_plain(
+    decoded: Decoded,
+    records: Sequence[Record],
+    namespace: str,
+    partition: int,
+    owner_of: Callable[[str], int],
+    not_before: int,
+) -> bool:
+    """Append the events of `records` column by column, twice as fast as one by one; False when one of them is not plain.
+
+    Plain is: one event a record, a time and data that can be counted, a subject of this partition.
+    """
+    if records[0].offset << 20 < not_before:
+        return False
+    try:
+        events = [_decode_event(record.value) for record in records]  # type: ignore[arg-type]
+        datas = [_decode_data(event.data) if event.data else None for event in events]
+    except (*_UNREADABLE, InvalidOperation):
+        return False
+    appended_ms = [record.timestamp for record in records]
+    seconds = [
+        at // 1000 if event.time is None else int(event.time.timestamp())
+        for event, at in zip(events, appended_ms, strict=True)
+    ]
+    if min(seconds) < SECOND_MIN or max(seconds) > SECOND_MAX:
+        return False
+    if any(owner_of(subject) != partition for subject in {event.subject for event in events}):
+        return False
+    decoded.positions += [record.offset << 20 for record in records]
+    decoded.events += events
+    decoded.seconds += seconds
+    decoded.datas += [data or _NO_DATA for data in datas]
+    decoded.hashes += identities(namespace, events)
+    decoded.appended_ms += appended_ms
+    return True
+
+
+def _decode_one(
+    decoded: Decoded,
+    record: Record,
+    namespace: str,
+    partition: int,
+    owner_of: Callable[[str], int],
+    not_before: int,
+) -> None:
+    try:
+        event = _decode_event(record.value)  # type: ignore[arg-type]
+    except _UNREADABLE:
+        _decode_slowly(decoded, record, namespace, partition, owner_of, not_before)
+    else:
+        at = record_start(record.offset)
+        if at >= not_before:
+            _take(decoded, record, event, at, namespace, partition, owner_of)
 
 
 def _decode_slowly(
@@ -143,7 +227,10 @@ def _decode_slowly(
     owner_of: Callable[[str], int],
     not_before: int,
 ) -> None:
-    """A record that is not one plain event: an array of events, or nothing that can be counted."""
+    """A record that is not one plain event: an array of events, or nothing that can be counted.
+
+    One bad event refuses the whole record, as it refuses the whole request over HTTP.
+    """
     start = record_start(record.offset)
     try:
         events = decode_record(record.value or b"")
@@ -151,14 +238,15 @@ def _decode_slowly(
             raise Refused(
                 "too_many_events", f"a record holds at most {EVENTS_PER_RECORD_MAX} events"
             )
+        judged = [_judge(record, event, f"$[{i}]") for i, event in enumerate(events)]
     except Refused as refused:
         if start >= not_before:
-            decoded.rejected.append(_rejected(start, record, record.value or b"", refused))
+            decoded.rejected.append(_rejected(start, record, refused))
         return
-    for index, event in enumerate(events):
+    for index, (event, (second, data)) in enumerate(zip(events, judged, strict=True)):
         at = position(record.offset, index)
         if at >= not_before:
-            _take(decoded, record, event, at, namespace, partition, owner_of)
+            _place(decoded, record, event, at, second, data, namespace, partition, owner_of)
 
 
 def _take(
@@ -171,32 +259,68 @@ def _take(
     owner_of: Callable[[str], int],
 ) -> None:
     """Judge one event and append it to the list that fits."""
+    try:
+        second, data = _judge(record, event, "$")
+    except Refused as refused:
+        decoded.rejected.append(_rejected(at, record, refused))
+        return
+    _place(decoded, record, event, at, second, data, namespace, partition, owner_of)
+
+
+def _judge(record: Record, event: Envelope, where: str) -> tuple[int, dict[str, Any]]:
+    """The second an event happened in and its data. Refused, the field beginning with `where`."""
     time = event.time
     second = record.timestamp // 1000 if time is None else int(time.timestamp())
+    if not SECOND_MIN <= second <= SECOND_MAX:
+        raise Refused(
+            "time_out_of_range",
+            f"the time of an event lies after 1970-01-01T00:00:00Z and before 2300: {time}",
+            f"{where}.time",
+        )
+    raw = event.data
+    if not raw:
+        return second, _NO_DATA
     try:
-        if not SECOND_MIN <= second <= SECOND_MAX:
-            raise Refused(
-                "time_out_of_range",
-                f"the time of an event lies after 1970-01-01T00:00:00Z and before 2300: {time}",
-                "$.time",
-            )
-        raw = event.data
-        data = decode_data(raw) if raw else None
+        return second, decode_data(raw) or _NO_DATA
     except Refused as refused:
-        decoded.rejected.append(_rejected(at, record, msgspec.json.encode(event), refused))
-        return
+        raise Refused(refused.code, str(refused), f"{where}.data") from None
+
+
+def _place(
+    decoded: Decoded,
+    record: Record,
+    event: Envelope,
+    at: int,
+    second: int,
+    data: dict[str, Any],
+    namespace: str,
+    partition: int,
+    owner_of: Callable[[str], int],
+) -> None:
+    """Append a good event to the partition's own, or to those that another partition owns."""
     if owner_of(event.subject) != partition:
-        if time is None:
+        if event.time is None:
             event = msgspec.structs.replace(event, time=datetime.fromtimestamp(second, UTC))
-        decoded.forwarded.append(ForwardedEvent(at, event.subject, msgspec.json.encode(event)))
+        value = msgspec.json.encode(event)
+        if len(value) > FORWARDED_BYTES_MAX:
+            refused = Refused(
+                "event_too_large",
+                f"{len(value)} bytes, in a partition that does not own the subject: {FORWARDED_BYTES_MAX} can be moved",
+            )
+            decoded.rejected.append(
+                RejectedEvent(at, record.key, value, refused.code, None, str(refused))
+            )
+            return
+        decoded.forwarded.append(ForwardedEvent(at, event.subject, value))
         return
     decoded.positions.append(at)
     decoded.events.append(event)
     decoded.seconds.append(second)
-    decoded.datas.append(data or _NO_DATA)
+    decoded.datas.append(data)
     decoded.hashes.append(identity(namespace, event.source, event.id, event.subject))
     decoded.appended_ms.append(record.timestamp)
 
 
-def _rejected(at: int, record: Record, value: bytes, refused: Refused) -> RejectedEvent:
+def _rejected(at: int, record: Record, refused: Refused) -> RejectedEvent:
+    value = record.value or b""
     return RejectedEvent(at, record.key, value, refused.code, refused.field, str(refused))

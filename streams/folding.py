@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import compress
+from operator import eq
+from typing import NamedTuple
 
 from domain.metering.fold import BucketKey, Grouping, Measure, fill_buckets, groupings, unique_texts
 from domain.metering.meter import Meter
@@ -17,24 +21,30 @@ from domain.metering.rows import Row
 from schemas import state
 from schemas.catalog import MeterRecord, meter_of
 from schemas.changelog import Author, encode_chunk
+from streams import metrics
 from streams.decoded import Decoded
 from streams.ports import LogRecord
-from tables.store import InvariantBroken, PartitionStore
+from tables.store import PartitionStore
 
 _SEEN_SLICE = 4_000
 
 
-@dataclass(slots=True)
-class _Entry:
-    """A cached bucket key: per measure the row key, the week family that holds the row, and the newest row."""
+class _CachedRow:
+    """A row's key, the week family that holds it, and the newest row."""
 
-    keys: list[bytes]
-    weeks: list[int]
-    rows: list[Row | None]
+    __slots__ = ("key", "row", "week")
+
+    def __init__(self, key: bytes, week: int, row: Row | None) -> None:
+        self.key = key
+        self.week = week
+        self.row = row
 
 
-@dataclass(frozen=True, slots=True)
-class ChangedRow:
+_Cache = dict[BucketKey, list[_CachedRow]]
+"""For each bucket key the row of each measure."""
+
+
+class ChangedRow(NamedTuple):
     """A row as of the end of a chunk."""
 
     meter: Meter
@@ -67,6 +77,13 @@ class Folded:
     usage: list[LogRecord] = field(default_factory=list)
     applied: list[tuple[bytes, bytes]] = field(default_factory=list)
     newest_ms: int = 0
+
+    @property
+    def changelog_bytes(self) -> int:
+        """About how long its batch in the changelog is; never less than it will be."""
+        stored = sum([len(key) + len(value) for _, key, value in self.stored])
+        applied = sum(len(key) + len(value) for key, value in self.applied)
+        return stored + applied + 32 * (len(self.stored) + len(self.applied) + len(self.ids)) + 1024
 
     def changelog(self, author: Author) -> list[LogRecord]:
         """The records of the chunk's one batch in the changelog."""
@@ -108,8 +125,9 @@ class Folder:
         self._applied: dict[tuple[str, int], state.Applied] = {a.key: a for a in store.applied()}
         self._changed: list[state.Applied] = []
         self._under_way: dict[bytes, int] = {}
-        self._known_uniques: dict[bytes, None] = {}
-        self._caches: dict[tuple[str, tuple[str, ...]], dict[BucketKey, _Entry]] = {}
+        self._known_uniques: dict[bytes, int] = {}
+        self._shut = set(store.expired_weeks())
+        self._caches: dict[tuple[str, tuple[str, ...]], _Cache] = {}
         self._by_type: dict[str, tuple[Grouping, ...]] = {}
         self._regroup()
 
@@ -144,13 +162,6 @@ class Folder:
         """Which meter versions count, or counted, from where to where."""
         return list(self._applied.values())
 
-    @property
-    def measures_max(self) -> int:
-        """The most rows that one event can change."""
-        return max(
-            (sum(len(g.measures) for g in found) for found in self._by_type.values()), default=0
-        )
-
     # -- the fold
 
     async def fold(self, decoded: Decoded) -> Folded:
@@ -179,15 +190,14 @@ class Folder:
         hashes, positions = decoded.hashes, decoded.positions
         for start in range(0, len(hashes), _SEEN_SLICE):
             part = hashes[start : start + _SEEN_SLICE]
-            for key, at, stored in zip(
-                part, positions[start:], self._store.seen(part), strict=False
-            ):
-                if (stored is not None and stored < at) or key in under_way:
-                    flags.append(False)
-                else:
-                    under_way[key] = at
-                    ids.append((key, at))
-                    flags.append(True)
+            at = positions[start : start + _SEEN_SLICE]
+            first = [
+                under_way.setdefault(key, here) if known is None or known >= here else known
+                for key, here, known in zip(part, at, self._store.seen(part), strict=True)
+            ]
+            new = list(map(eq, first, at))
+            flags += new
+            ids += compress(zip(part, at, strict=True), new)
             await slices.breathe()
         return flags, ids
 
@@ -209,27 +219,26 @@ class Folder:
 
     async def _fold_grouping(self, grouping: Grouping, folded: Folded, slices: Slices) -> None:
         cache = self._caches[grouping.event_type, grouping.paths]
-        buckets, grouping.buckets = grouping.buckets, {}
+        buckets, grouping.buckets = grouping.buckets, defaultdict(list)
         await self._load(
             grouping, [key for key in buckets if key not in cache], cache, folded.week, slices
         )
         decoded = folded.decoded
         positions, seconds, datas = decoded.positions, decoded.seconds, decoded.datas
         rows, stored, usage = folded.rows, folded.stored, folded.usage
-        encode = state.encode_row
+        encode, measures = state.encode_row, grouping.measures
         for done, (key, bucket) in enumerate(buckets.items(), 1):
-            entry = cache[key]
-            for j, measure in enumerate(grouping.measures):
+            for cached, measure in zip(cache[key], measures, strict=True):
                 row = measure.fold(
-                    entry.rows[j], bucket, positions, seconds, datas, measure.find_value
+                    cached.row, bucket, positions, seconds, datas, measure.find_value
                 )
-                entry.rows[j] = row
-                row_key, value = entry.keys[j], encode(row)
+                cached.row = row
+                row_key, value = cached.key, encode(row)
                 rows.append(ChangedRow(measure.meter, key, row))
-                stored.append((entry.weeks[j], state.ROW + row_key, value))
+                stored.append((cached.week, state.ROW + row_key, value))
                 usage.append((row_key, value))
                 if measure.counts_uniques:
-                    self._fold_uniques(measure, key, row_key, entry.weeks[j], bucket, folded)
+                    self._fold_uniques(measure, key, row_key, cached.week, bucket, folded)
             if not done & 0x3FF:
                 await slices.breathe()
         self._trim(cache)
@@ -238,7 +247,7 @@ class Folder:
         self,
         grouping: Grouping,
         keys: list[BucketKey],
-        cache: dict[BucketKey, _Entry],
+        cache: _Cache,
         week: int,
         slices: Slices,
     ) -> None:
@@ -246,17 +255,20 @@ class Folder:
             state.row_key_prefix(measure.meter.id, measure.meter.version)
             for measure in grouping.measures
         ]
+        size, body = len(prefixes), state.row_key_body
+        shut = self._shut  # a row of a week that is about to go changes no more: a new one, with an epoch of its own, follows
         for start in range(0, len(keys), _SEEN_SLICE):
             part = keys[start : start + _SEEN_SLICE]
-            row_keys = [[prefix + state.row_key_body(*key) for prefix in prefixes] for key in part]
-            found = iter(self._store.rows([row_key for several in row_keys for row_key in several]))
-            for key, several in zip(part, row_keys, strict=True):
-                stored = [next(found) for _ in several]
-                cache[key] = _Entry(
-                    several,
-                    [week if s is None else s[0] for s in stored],
-                    [None if s is None else state.decode_row(s[1]) for s in stored],
-                )
+            bodies = [body(*key) for key in part]
+            row_keys = [prefix + one for one in bodies for prefix in prefixes]
+            found = [
+                _CachedRow(key, week, None)
+                if stored is None or stored[0] in shut
+                else _CachedRow(key, stored[0], state.decode_row(stored[1]))
+                for key, stored in zip(row_keys, self._store.rows(row_keys), strict=True)
+            ]
+            for i, key in enumerate(part):
+                cache[key] = found[i * size : (i + 1) * size]
             await slices.breathe()
 
     def _fold_uniques(
@@ -278,23 +290,43 @@ class Folder:
         for i, there in zip(
             fresh, self._store.has_uniques([unique_keys[i] for i in fresh]), strict=True
         ):
-            known[unique_keys[i]] = None
+            known[unique_keys[i]] = last
             if there:
                 continue
             folded.uniques.append(NewUnique(measure.meter, key, hashes[i], last))
             folded.stored.append((week, state.UNIQUE + unique_keys[i], b""))
-            folded.usage.append((row_key + hashes[i], b""))
+            folded.usage.append((unique_keys[i], row_key))
 
-    def _trim(self, cache: dict[BucketKey, _Entry]) -> None:
-        """Forget the oldest rows that are on disk when the cache has outgrown its bound."""
-        if len(self._known_uniques) > self._row_cache_max and not self._under_way:
-            self._known_uniques.clear()
+    def _trim(self, cache: _Cache) -> None:
+        """Forget the oldest rows that are on disk when the cache has outgrown its bound; values of UNIQUE_COUNT likewise."""
+        on_disk = self._store.source_next
+        if len(self._known_uniques) > self._row_cache_max:
+            self._known_uniques = {
+                key: at for key, at in self._known_uniques.items() if at >= on_disk
+            }
         if len(cache) <= self._row_cache_max:
             return
-        on_disk = self._store.source_next
         for key in list(cache)[: len(cache) // 2]:
-            if all(row is None or row.position < on_disk for row in cache[key].rows):
+            if all(c.row is None or c.row.position < on_disk for c in cache[key]):
                 del cache[key]
+
+    # -- expiry
+
+    def shut(self, week: int) -> None:
+        """Change rows of `week` no more: it is about to be dropped. Nothing may be under way."""
+        if week not in self._shut:
+            self._shut.add(week)
+            self._known_uniques.clear()
+            for cache in self._caches.values():
+                cache.clear()
+
+    def usage_tombstones(self, week: int, keys: Sequence[bytes]) -> list[LogRecord]:
+        """Deletions of the usage topic for store keys of `week`, but for rows that have begun anew since."""
+        rows = [key[1:] for key in keys if key[:1] == state.ROW]
+        newest = self._store.rows(rows)
+        gone = [row for row, found in zip(rows, newest, strict=True) if found and found[0] == week]
+        uniques = [key[1:] for key in keys if key[:1] == state.UNIQUE]
+        return [(key, None) for key in gone + uniques]
 
     # -- to disk
 
@@ -354,8 +386,11 @@ def _read_back(
     keys = list(grouping.buckets)
     found = store.rows([prefix + state.row_key_body(*key) for key in keys])
     for key, stored in zip(keys, found, strict=True):
-        if stored is None:
-            raise InvariantBroken(f"meter {meter.id}: no row for an accepted event of {key}")
+        if (
+            stored is None
+        ):  # it went with its week; that waits for the sink, so ClickHouse has it unless it lost it
+            metrics.sink_rows_missing.inc()
+            continue
         rows.append(ChangedRow(meter, key, state.decode_row(stored[1])))
         if measure.counts_uniques and measure.find_value is not None:
             bucket = grouping.buckets[key]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
 
 if TYPE_CHECKING:
+    from schemas.sink_block import Block
     from streams.folding import Folded
 
 _STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
@@ -54,9 +56,69 @@ sink_behind = Gauge(
     "Events folded but not yet in ClickHouse, about.",
     ["partition"],
 )
+sink_rows_missing = Counter(
+    "meterstream_sink_rows_missing_total",
+    "Rows that the sink wanted to write again but that had expired; more than none means that ClickHouse lost data.",
+)
+sink_blocks = Counter("meterstream_sink_blocks_total", "Blocks written to ClickHouse.")
+sink_events = Counter(
+    "meterstream_sink_events_total", "Events written to ClickHouse, repeats included."
+)
+weeks_dropped = Counter(
+    "meterstream_state_weeks_dropped_total", "Weeks dropped from the state after the dedupe window."
+)
+state_ids = Gauge("meterstream_state_ids", "Ids remembered for deduplication.", ["partition"])
+state_bytes = Gauge(
+    "meterstream_state_bytes",
+    "Bytes on disk of a partition's state, as last looked at.",
+    ["partition"],
+)
+changelog_next = Gauge(
+    "meterstream_changelog_next_offset", "Offset after the changelog's last batch.", ["partition"]
+)
+partition_lag = Gauge(
+    "meterstream_partition_lag_records",
+    "Records of the events topic that are not folded yet, as of the last fetch.",
+    ["partition"],
+)
+partitions_owned = Gauge("meterstream_partitions_owned", "Partitions this worker owns.")
+restores = Counter("meterstream_restores_total", "Partitions whose state was brought up to date.")
+restore_remaining = Gauge(
+    "meterstream_restore_remaining_records",
+    "Changelog records still to be read by the restore under way.",
+    ["partition"],
+)
+catalog_version = Gauge("meterstream_catalog_version", "The newest catalog version applied.")
+catalog_refused = Counter(
+    "meterstream_catalog_refused_total", "Catalog records left out because they cannot be used."
+)
+buffered_bytes = Gauge(
+    "meterstream_buffered_bytes", "Bytes of fetched records that wait for their fold."
+)
+log_seconds = Histogram(
+    "meterstream_log_seconds",
+    "Time from a chunk's sending to its acknowledgement by the brokers.",
+    buckets=_STAGE_BUCKETS,
+)
+decode_seconds = Histogram(
+    "meterstream_decode_seconds", "Time to decode one chunk.", buckets=_STAGE_BUCKETS
+)
+event_to_state_seconds = Histogram(
+    "meterstream_event_to_state_seconds",
+    "From the broker's clock at a chunk's newest event to its rows being on disk.",
+    buckets=_STAGE_BUCKETS,
+)
+event_to_visible_seconds = Histogram(
+    "meterstream_event_to_visible_seconds",
+    "From the broker's clock at a block's newest event to its rows being readable.",
+    buckets=_STAGE_BUCKETS,
+)
+rejected_cut = Counter(
+    "meterstream_rejected_cut_total", "Rejected records too long for the rejected topic, cut."
+)
 
 
-def observe_chunk(partition: int, folded: Folded) -> None:
+def observe_chunk(partition: int, folded: Folded, *, changelog_end: int, ids: int) -> None:
     """Count what one chunk brought, after it is on disk."""
     decoded = folded.decoded
     duplicates = len(decoded.events) - folded.accepted
@@ -71,3 +133,16 @@ def observe_chunk(partition: int, folded: Folded) -> None:
     if decoded.seconds:
         lateness_seconds.observe(max(0.0, decoded.newest_ms / 1000 - decoded.seconds[-1]))
     source_next.labels(str(partition)).set(decoded.next >> 20)
+    changelog_next.labels(str(partition)).set(changelog_end)
+    state_ids.labels(str(partition)).set(ids)
+    if decoded.appended_ms:
+        event_to_state_seconds.observe(max(0.0, time.time() - decoded.newest_ms / 1000))
+
+
+def observe_block(block: Block) -> None:
+    """Count what one block brought, after ClickHouse has it."""
+    sink_blocks.inc()
+    sink_events.inc(len(block.events.ids))
+    if block.events.ingested_ms:
+        age = time.time() - block.events.ingested_ms[-1] / 1000
+        event_to_visible_seconds.observe(max(0.0, age))

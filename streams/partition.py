@@ -1,34 +1,48 @@
 """One source partition as its owner sees it: fold, log, apply, acknowledge, in that order and never out of it.
 
 Chunks overlap: while one waits for its acknowledgement the next is folded over what the first will have written.
-Completions are strictly in order; the first failure poisons the partition and the worker stops, to come back through
-restore. Source: docs/internals.md; design of the batch protocol, steps 1-5.
+Completions are strictly in order; the first failure, wherever it happens, poisons the partition and the worker stops, to
+come back through restore. Source: docs/internals.md; design of the batch protocol, steps 1-5.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import random
+import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
+from domain.errors import Refused
 from schemas.catalog import MeterRecord
-from schemas.changelog import Author, with_marker
-from schemas.position import record_start
+from schemas.changelog import Author, encode_expiry, with_marker
+from schemas.position import offset_of, record_start
 from schemas.state import Applied
 from streams import metrics
 from streams.decoded import Decoded, Record, decode
 from streams.folding import Folded, Folder
-from streams.ports import ChunkLog
+from streams.ports import ChunkLog, LogRecord
 from streams.steps import Step, StepHook
 from tables.mending import to_mend
-from tables.store import PartitionStore
+from tables.store import InvariantBroken, PartitionStore
 
 log = logging.getLogger(__name__)
 
 Acknowledge = Callable[[], Awaitable[object]]
 FoldedHook = Callable[[int, Folded], None]
+
+_T = TypeVar("_T")
+
+
+class Chunk(NamedTuple):
+    """Records of one partition as fetched: everything that the log holds from offset `start` up to the last of them."""
+
+    start: int
+    records: Sequence[Record]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +54,7 @@ class PartitionOptions:
     in_flight_chunks: int = 4
     slice_ms: float = 20.0
     row_cache_max: int = 200_000
+    changelog_bytes_max: int = 14 << 20
 
 
 @dataclass(slots=True, eq=False)
@@ -50,6 +65,7 @@ class _Flight:
     changelog_end: Awaitable[int]
     others: list[Awaitable[None]]
     acknowledge: Acknowledge | None
+    sent_at: float
 
 
 class Partition:
@@ -69,15 +85,18 @@ class Partition:
     ) -> None:
         self.partition = partition
         self.generation = -1
+        self._writer = random.getrandbits(31)
+        """Names this life of the partition in the changelog: a member that comes back keeps its group's generation."""
         self.store = store
         self.closed = False
+        self.draining = False
         self._log = chunk_log
         self._owner_of = owner_of
         self._options = options
         self._on_applied = on_applied
         self._on_failure = on_failure
         self._reached = reached
-        self._folder = Folder(store, slice_ms=options.slice_ms, row_cache_max=options.row_cache_max)
+        self._folder = self._new_folder()
         self._log_end = store.changelog_next
         self._flights: deque[_Flight] = deque()
         self._room = asyncio.Semaphore(options.in_flight_chunks)
@@ -89,6 +108,10 @@ class Partition:
             self._complete_in_order(), name=f"complete-{partition}"
         )
 
+    def _new_folder(self) -> Folder:
+        options = self._options
+        return Folder(self.store, slice_ms=options.slice_ms, row_cache_max=options.row_cache_max)
+
     @property
     def source_next(self) -> int:
         """The position of the first event that is not on disk yet."""
@@ -98,33 +121,22 @@ class Partition:
         """Which meter versions count, or counted, from where to where."""
         return self._folder.applied
 
-    async def submit(self, records: Sequence[Record], acknowledge: Acknowledge) -> None:
-        """Fold the records and start what makes them durable; `acknowledge` is called when they are."""
-        async with self._folding:
-            self._reached(Step.CHUNK_RECEIVED)
-            folder = self._folder
-            if record_start(records[-1].offset + 1) <= folder.next:
-                await self._enqueue_ack_only(acknowledge)
-                return
-            decoded = decode(
-                records,
-                namespace=self._options.namespace,
-                partition=self.partition,
-                owner_of=self._owner_of,
-                not_before=folder.next,
-            )
-            parts = list(decoded.cut(self._options.chunk_events_max))
-            for part in parts:
-                await self._start(part, acknowledge if part is parts[-1] else None)
+    # -- what is asked of it
 
-    async def apply_catalog(self, live: Sequence[MeterRecord]) -> None:
-        """Make `live` the meters that count from the next position on; recorded in state and changelog."""
+    async def submit(self, chunk: Chunk, acknowledge: Acknowledge) -> None:
+        """Fold the chunk and start what makes it durable; `acknowledge` is called when it is.
+
+        A partition that is being given up takes nothing: its next owner reads the chunk again.
+        """
         async with self._folding:
-            await self.landed()
-            if self.closed or not self._folder.activate(live):
-                return
-            at = self._folder.next
-            await self._start(Decoded(at, at), None)
+            if not self.closed and not self.draining:
+                await self._or_fail(self._submit(chunk, acknowledge))
+
+    async def apply_catalog(self, live: Callable[[], Sequence[MeterRecord]]) -> None:
+        """Make `live` the meters that count from the next position on; recorded in state and changelog."""
+        async with self.standing_still() as mine:
+            if mine:
+                await self._or_fail(self._activate(live()))
 
     async def mend_changelog(self) -> None:
         """Write again what a batch that does not count has put over; before the first chunk."""
@@ -133,24 +145,70 @@ class Partition:
             batch = with_marker(
                 records, self._author(), source_next=stamp.source_next, newest_ms=stamp.newest_ms
             )
-            end = await (await self._log.append_changelog(self.partition, batch))
-            self._log_end += len(batch)
+            end = await self._append(batch)
             self.store.mended(keys, records=len(batch), changelog_next=end)
 
-    async def landed(self) -> None:
-        """Wait until nothing is under way."""
-        await self._landed.wait()
+    async def expire(self) -> None:
+        """Drop the weeks that have left the dedupe window, their tombstones first, in slices between chunks."""
+        for week in self.store.expired_weeks():
+            slices = self.store.weekly_keys(week)
+            more = True
+            while more:
+                async with self.standing_still() as mine:
+                    if not mine:
+                        return
+                    more = bool(await self._or_fail(self._expire_slice(week, slices)))
+
+    async def drain(self) -> None:
+        """Take no more chunks and wait until those under way are on disk, or have failed."""
+        self.draining = True
+        async with self._folding:
+            await self._landed.wait()
 
     async def close(self) -> None:
         """Stop; what is under way is abandoned (it is repeated by whoever comes next)."""
-        self.closed = True
+        self._poison()
         self._completer.cancel()
         await asyncio.gather(self._completer, return_exceptions=True)
         self.store.close()
 
-    async def _enqueue_ack_only(self, acknowledge: Acknowledge) -> None:
-        await self.landed()
-        await acknowledge()
+    @asynccontextmanager
+    async def standing_still(self) -> AsyncIterator[bool]:
+        """Nothing is folded or under way meanwhile; False when the partition is no longer ours to write."""
+        async with self._folding:
+            await self._landed.wait()
+            yield not self.closed and not self.draining
+
+    # -- the chunk
+
+    async def _activate(self, live: Sequence[MeterRecord]) -> None:
+        if self._folder.activate(live):
+            at = self._folder.next
+            await self._start(Decoded(at, at), None)
+
+    async def _submit(self, chunk: Chunk, acknowledge: Acknowledge) -> None:
+        self._reached(Step.CHUNK_RECEIVED)
+        folder = self._folder
+        if chunk.start > offset_of(folder.next):
+            raise InvariantBroken(
+                f"partition {self.partition}: records from offset {chunk.start} on after {folder.next}: some were left out"
+            )
+        if record_start(chunk.records[-1].offset + 1) <= folder.next:
+            await self._landed.wait()
+            await acknowledge()
+            return
+        with metrics.decode_seconds.time():
+            decoded = decode(
+                chunk.records,
+                namespace=self._options.namespace,
+                partition=self.partition,
+                owner_of=self._owner_of,
+                not_before=folder.next,
+            )
+        decoded.first = folder.next
+        parts = list(decoded.cut(self._options.chunk_events_max))
+        for part in parts:
+            await self._start(part, acknowledge if part is parts[-1] else None)
 
     async def _start(self, decoded: Decoded, acknowledge: Acknowledge | None) -> None:
         """Fold one part and send it; returns when it is queued with the producer."""
@@ -161,6 +219,10 @@ class Partition:
             folded = await self._folder.fold(decoded)
         self._reached(Step.CHUNK_FOLDED)
         if self.closed:
+            return
+        if folded.changelog_bytes > self._options.changelog_bytes_max:
+            self._room.release()
+            await self._start_smaller(decoded, acknowledge)
             return
         others = []
         if folded.usage:
@@ -174,35 +236,57 @@ class Partition:
         self._log_end += len(records)
         self._reached(Step.CHUNK_SENT)
         self._landed.clear()
-        self._flights.append(_Flight(folded, changelog_end, others, acknowledge))
+        self._flights.append(_Flight(folded, changelog_end, others, acknowledge, time.monotonic()))
         self._arrived.set()
+
+    async def _start_smaller(self, decoded: Decoded, acknowledge: Acknowledge | None) -> None:
+        """Fold again, in halves, what does not fit into one batch of the changelog; one event that does not is rejected."""
+        if not decoded.events:
+            raise InvariantBroken(
+                "the catalog's changes do not fit into one batch of the changelog"
+            )
+        await self._landed.wait()
+        self._folder = self._new_folder()
+        if len(decoded.events) > 1:
+            parts = list(decoded.cut((len(decoded.events) + 1) // 2))
+        else:
+            bound = self._options.changelog_bytes_max
+            parts = [
+                decoded.refused(
+                    Refused(
+                        "rows_too_large", f"the rows of this event have more than {bound} bytes"
+                    )
+                )
+            ]
+        for part in parts:
+            await self._start(part, acknowledge if part is parts[-1] else None)
 
     def _author(self) -> Author:
         """Who writes the next batch of the changelog, and where it must begin."""
         return Author(
             topic_id=self.store.topic_id,
             partition=self.partition,
-            generation=self.generation,
+            generation=self._writer,
             begins_at=self._log_end,
         )
 
+    async def _append(self, batch: Sequence[LogRecord]) -> int:
+        """Append a batch while nothing is under way; the changelog offset after it."""
+        end = await (await self._log.append_changelog(self.partition, batch))
+        self._log_end += len(batch)
+        return end
+
     async def _complete_in_order(self) -> None:
-        try:
-            while True:
-                await self._arrived.wait()
-                while self._flights:
-                    await self._complete(self._flights[0])
-                    self._flights.popleft()
-                    self._room.release()
-                self._arrived.clear()
-                self._landed.set()
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:
-            log.exception("a chunk failed: the worker stops", extra={"partition": self.partition})
-            self.closed = True
-            await self._on_failure(error)
-            raise
+        while True:
+            await self._arrived.wait()
+            while self._flights:
+                await self._or_fail(self._complete(self._flights[0]))
+                if self.closed:
+                    return
+                self._flights.popleft()
+                self._room.release()
+            self._arrived.clear()
+            self._landed.set()
 
     async def _complete(self, flight: _Flight) -> None:
         """Steps 4 and 5: everything acknowledged by the brokers, then one write to disk, then the acknowledgement."""
@@ -210,12 +294,62 @@ class Partition:
             await other
         end = await flight.changelog_end
         self._reached(Step.CHUNK_LOGGED)
+        metrics.log_seconds.observe(time.monotonic() - flight.sent_at)
         folded = flight.folded
         with metrics.apply_seconds.time():
-            self._folder.apply(folded, changelog_next=end, generation=self.generation)
+            self._folder.apply(folded, changelog_next=end, generation=self._writer)
         self._reached(Step.CHUNK_APPLIED)
-        metrics.observe_chunk(self.partition, folded)
+        metrics.observe_chunk(self.partition, folded, changelog_end=end, ids=self.store.ids)
         self._on_applied(self.partition, folded)
         if flight.acknowledge is not None:
             await flight.acknowledge()
             self._reached(Step.CHUNK_ACKNOWLEDGED)
+
+    # -- a week that has left the dedupe window
+
+    async def _expire_slice(self, week: int, slices: Iterator[list[bytes]]) -> bool:
+        """Log the tombstones of the next keys of `week`; when there are none left drop it. False then."""
+        folder, store = self._folder, self.store
+        folder.shut(week)
+        keys = next(slices, None)
+        if keys is None:
+            store.drop_week(week)
+            metrics.weeks_dropped.inc()
+            self._reached(Step.EXPIRY_DROPPED)
+            return False
+        usage = folder.usage_tombstones(week, keys)
+        if usage:
+            await (await self._log.append_usage(self.partition, usage))
+        stamp = store.stamp
+        batch = encode_expiry(
+            self._author(), week, keys, source_next=stamp.source_next, newest_ms=stamp.newest_ms
+        )
+        end = await self._append(batch)
+        self._reached(Step.EXPIRY_LOGGED)
+        store.expire(records=len(batch), changelog_next=end)
+        self._reached(Step.EXPIRY_APPLIED)
+        return True
+
+    # -- failing
+
+    async def _or_fail(self, work: Awaitable[_T]) -> _T | None:
+        """The result of `work`; whatever goes wrong in it is the end of this partition, and the worker stops."""
+        try:
+            return await work
+        except asyncio.CancelledError:
+            self._poison()
+            raise
+        except (
+            Exception
+        ) as error:  # a half-done chunk must not be followed by another, whatever the reason
+            log.exception("a chunk failed: the worker stops", extra={"partition": self.partition})
+            self._poison()
+            await self._on_failure(error)
+            return None
+
+    def _poison(self) -> None:
+        """Nothing more is written or acknowledged; whoever waits for something under way goes on."""
+        self.closed = True
+        self._landed.set()
+        for _ in self._flights:
+            self._room.release()

@@ -15,7 +15,7 @@ from schemas.partitioner import partition_of
 from schemas.position import offset_of, record_start
 from streams import metrics
 from streams.folding import Folded
-from streams.partition import Partition, PartitionOptions
+from streams.partition import Chunk, Partition, PartitionOptions
 from streams.ports import ChunkLog, PartitionReader
 from streams.sink import Sink
 from streams.steps import Step, StepHook
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from streams.app import App
 
 log = logging.getLogger(__name__)
+
+_REMEMBERED_LENGTH_MAX = 200
 
 
 class StateDoesNotFit(Exception):
@@ -53,9 +55,11 @@ class Owners:
         """The partition of `subject` (murmur2 over its UTF-8 bytes)."""
         owner = self._known.get(subject)
         if owner is None:
-            if len(self._known) >= self._max:
-                self._known.clear()
-            owner = self._known[subject] = partition_of(subject.encode(), self._partitions)
+            owner = partition_of(subject.encode(), self._partitions)
+            if len(subject) <= _REMEMBERED_LENGTH_MAX:
+                if len(self._known) >= self._max:
+                    self._known.clear()
+                self._known[subject] = owner
         return owner
 
 
@@ -93,6 +97,7 @@ class Partitions:
         self._room = asyncio.Event()
         self._room.set()
         self._app: App | None = None
+        self._expiring: dict[int, asyncio.Task[None]] = {}
 
     def attach(self, app: App) -> None:
         """Remember the app: a failed partition crashes it."""
@@ -114,42 +119,55 @@ class Partitions:
             for number, owned in self.owned.items()
         }
 
+    def source_next(self, tp: TP) -> int | None:
+        """The position of the first event of `tp` that is not on disk yet, None when `tp` is not owned."""
+        owned = self.owned.get(tp.partition) if tp.topic == self._topics.events else None
+        return None if owned is None else owned.source_next
+
     async def wait_for_room(self, size: int) -> None:
         """Wait until `size` more bytes may wait in the stream's buffer."""
         while self._buffered_bytes and self._buffered_bytes + size > self._buffer_bytes_max:
             self._room.clear()
             await self._room.wait()
-        self._buffered_bytes += size
+        self._buffer(self._buffered_bytes + size)
 
-    def _leave_buffer(self, records: Iterable[Any]) -> None:
-        self._buffered_bytes = max(
-            0, self._buffered_bytes - sum(len(r.value or b"") for r in records)
-        )
+    def _buffer(self, size: int) -> None:
+        self._buffered_bytes = max(0, size)
         self._room.set()
+        metrics.buffered_bytes.set(self._buffered_bytes)
 
     async def drain(self) -> None:
-        """Wait until no chunk is under way; called before partitions are given up."""
+        """Take no more chunks and wait until none is under way; called before partitions are given up."""
         self.restored.clear()
-        self._buffered_bytes = 0
-        self._room.set()
-        await asyncio.gather(*(owned.landed() for owned in self.owned.values() if not owned.closed))
+        self._buffer(0)
+        await asyncio.gather(*(owned.drain() for owned in self.owned.values()))
 
     # -- the agent's door
 
     async def submit(self, event: Any, acknowledge: Callable[[Any], Awaitable[object]]) -> None:
         """Give a chunk to its partition, unless the partition is another worker's by now."""
         message = event.message
-        self._leave_buffer(event.value)
+        chunk: Chunk = event.value
+        self._buffer(self._buffered_bytes - message.serialized_value_size)
         owned = self.owned.get(message.partition)
-        if owned is None or owned.closed or owned.generation != message.generation_id:
+        if owned is None or owned.generation != message.generation_id:
             log.info("chunk of an older generation dropped", extra={"partition": message.partition})
             return
-        await owned.submit(event.value, lambda: acknowledge(event))
+        if chunk.records[0].offset > chunk.start:
+            await self._explain_gap(message.partition, chunk)
+        await owned.submit(chunk, lambda: acknowledge(event))
+
+    async def _explain_gap(self, number: int, chunk: Chunk) -> None:
+        """Offsets without records are markers of transactions, unless the log was cut off before they were read."""
+        first, _ = await self._reader.bounds(self._topics.events, number)
+        if first > chunk.start:
+            await self._crash(StateDoesNotFit(self._deleted_too_early(number, chunk.start, first)))
 
     async def apply_catalog(self) -> None:
         """Tell every owned partition which meters live now."""
-        live = self._live_meters()
-        await asyncio.gather(*(owned.apply_catalog(live) for owned in list(self.owned.values())))
+        await asyncio.gather(
+            *(owned.apply_catalog(self._live_meters) for owned in list(self.owned.values()))
+        )
 
     # -- recovery's door
 
@@ -158,26 +176,28 @@ class Partitions:
         mine = sorted(tp.partition for tp in assignment if tp.topic == self._topics.events)
         if self._sink is not None:
             await self._sink.give_up()
-        for number in [n for n in self.owned if n not in mine]:
-            await self.owned.pop(number).close()
+        await self._stop_expiring()
+        for owned in self.owned.values():
+            await owned.close()
+        self.owned.clear()
+        self._buffer(0)
         for number in mine:
             await self._restore_one(number, generation)
+        metrics.partitions_owned.set(len(mine))
+        self.restored.set()  # from here on a catalog change is applied when it comes; those before it, now
         await self.apply_catalog()
         if self._sink is not None:
             await self._sink.own([self.owned[number] for number in mine])
-        self.restored.set()
 
     async def close(self) -> None:
         """Give up everything."""
         self.restored.clear()
+        await self._stop_expiring()
         for owned in self.owned.values():
             await owned.close()
         self.owned.clear()
 
     async def _restore_one(self, number: int, generation: int) -> None:
-        owned = self.owned.get(number)
-        if owned is not None:
-            await owned.close()
         self._reached(Step.RESTORE_STARTED)
         store = self._open(number)
         try:
@@ -193,13 +213,14 @@ class Partitions:
             partition=number,
             owner_of=self._owners.of,
             options=self._options,
-            on_applied=self._to_sink,
+            on_applied=self._on_applied,
             on_failure=self._crash,
             reached=self._reached,
         )
         partition.generation = generation
         self.owned[number] = partition
         await partition.mend_changelog()
+        metrics.restores.inc()
         self._reached(Step.RESTORE_DONE)
         log.info(
             "partition restored", extra={"partition": number, "source_next": store.source_next}
@@ -231,6 +252,7 @@ class Partitions:
         ):
             rows += len(records)
             restorer.feed([(r.key or b"", r.value, r.offset) for r in records], position)
+            metrics.restore_remaining.labels(str(number)).set(end - position)
             metrics.restored_rows.inc(len(records))
             self._reached(Step.RESTORE_LIST_APPLIED)
             await asyncio.sleep(0)
@@ -242,22 +264,40 @@ class Partitions:
         store.claim(topic_id, number)
         first, end = await self._reader.bounds(self._topics.events, number)
         wanted = offset_of(store.source_next)
-        if wanted == 0:
+        if store.source_next == 0:
             store.begin_at(record_start(first))
         elif wanted < first:
-            raise StateDoesNotFit(
-                f"partition {number}: offset {wanted} of {self._topics.events} is next, but the log begins at {first}: "
-                "events were deleted before they were counted. Raise the topic's retention, then rebuild from a backup."
-            )
+            raise StateDoesNotFit(self._deleted_too_early(number, wanted, first))
         elif wanted > end:
             raise StateDoesNotFit(
                 f"partition {number}: offset {wanted} of {self._topics.events} is next, but the log ends at {end}: "
                 "the topic was made anew. Use the topic's own state, or delete the state and its changelog."
             )
 
-    def _to_sink(self, number: int, folded: Folded) -> None:
+    def _deleted_too_early(self, number: int, wanted: int, first: int) -> str:
+        return (
+            f"partition {number}: offset {wanted} of {self._topics.events} is next, but the log begins at {first}: "
+            "events were deleted before they were counted. Raise the topic's retention, then rebuild from a backup."
+        )
+
+    # -- after a chunk
+
+    def _on_applied(self, number: int, folded: Folded) -> None:
         if self._sink is not None:
             self._sink.take(number, folded)
+        owned = self.owned[number]
+        if number in self._expiring or not owned.store.expired_weeks():
+            return
+        if self._sink is None or self._sink.has_caught_up(number):
+            task = asyncio.create_task(owned.expire(), name=f"expire-{number}")
+            self._expiring[number] = task
+            task.add_done_callback(lambda _: self._expiring.pop(number, None))
+
+    async def _stop_expiring(self) -> None:
+        tasks = list(self._expiring.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _crash(self, error: BaseException) -> None:
         if self._app is not None:

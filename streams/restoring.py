@@ -25,6 +25,12 @@ class TableManager(FaustTableManager):
 
     _recovery: Any
 
+    async def on_start(self) -> None:
+        """As Faust does, but without the second that it waits for tables to be declared: there are none."""
+        if not self.should_stop:
+            await self._update_channels()
+            await self.recovery.start()
+
     @property
     def recovery(self) -> Any:
         """The recovery service, made at its first use."""

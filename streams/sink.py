@@ -74,7 +74,10 @@ class PartitionSink:
         self._queued = 0
         self._queue_next: int | None = None
         self.visible = 0
+        self._ahead = -1
+        """The greatest position that a row written to ClickHouse has."""
         self._ranges_written: set[tuple[tuple[str, int], int | None]] = set()
+        self._reading_again = True
         self._wake = asyncio.Event()
         self.next = 0
 
@@ -111,18 +114,19 @@ class PartitionSink:
             behind = self._partition.source_next - self.next
             metrics.sink_behind.labels(str(self._partition.partition)).set(max(0, behind) >> 20)
             if self._queue_next is None:
-                if self.next >= self._partition.source_next:
-                    self._queue_next = self.next
-                    await self._write_ranges()
-                else:
-                    await self._catch_up()
-                continue
-            if not self._queue:
+                await self._catch_up()
+            elif self._queue:
+                await self._write_queued()
+            else:
                 self._wake.clear()
+                await self._write_ranges()
                 await self._wake.wait()
                 await asyncio.sleep(self._options.interval_ms / 1000)
-                continue
-            await self._write_queued()
+
+    @property
+    def has_caught_up(self) -> bool:
+        """All that was folded is in ClickHouse or in memory on its way there."""
+        return self._queue_next is not None and not self._reading_again
 
     async def _where_clickhouse_is(self) -> int:
         visible = await self._writer.visible(self._options.topic, self._partition.partition)
@@ -156,11 +160,21 @@ class PartitionSink:
     # -- from the log
 
     async def _catch_up(self) -> None:
-        """Write what lies between here and what the state has, in blocks, reading the log again."""
+        """Write what lies between here and what the state has, in blocks, reading the log again.
+
+        What is folded meanwhile is kept in memory, so that a partition under load is caught up with, too.
+        """
         end = self._partition.source_next
         plan = self._partition.store.sink_plan
         if plan is not None and plan.first == self.next < plan.next <= end:
             end = plan.next
+        else:
+            self._queue_next = end
+        self._reading_again = True
+        await self._read_again(end)
+        self._reading_again = False
+
+    async def _read_again(self, end: int) -> None:
         topic, number = self._options.topic, self._partition.partition
         last = offset_of(end) if end == record_start(offset_of(end)) else offset_of(end) + 1
         async for records, position in self._reader.read(topic, number, offset_of(self.next), last):
@@ -210,8 +224,8 @@ class PartitionSink:
     ) -> None:
         news = self._news()
         block_rows = [_block_row(changed) for changed in rows]
-        ahead = max((row.row.position for row in block_rows), default=-1)
-        visible = block_next if ahead < block_next else self.visible
+        self._ahead = max(self._ahead, *(row.row.position for row in block_rows), -1)
+        visible = block_next if self._ahead < block_next else self.visible
         block = Block(
             namespace=self._options.namespace,
             topic=self._options.topic,
@@ -234,6 +248,7 @@ class PartitionSink:
         self._reached(Step.BLOCK_WRITTEN)
         self.next, self.visible = block_next, visible
         self._ranges_written.update(news)
+        metrics.observe_block(block)
         self._reached(Step.BLOCK_DONE)
 
 
@@ -305,6 +320,11 @@ class Sink:
     def visible_positions(self) -> dict[int, int]:
         """Up to which position reads see each partition."""
         return {number: sink.visible for number, sink in self._sinks.items()}
+
+    def has_caught_up(self, number: int) -> bool:
+        """Whether everything folded of partition `number` is in ClickHouse or in memory on its way there."""
+        sink = self._sinks.get(number)
+        return sink is not None and sink.has_caught_up
 
     async def when_available(self, call: Callable[[], Awaitable[T]]) -> T:
         """The result of `call`, tried until ClickHouse is there."""

@@ -1,4 +1,4 @@
-"""The numbered steps of the protocol for a chunk, a block and a restore; tests stop the worker at each of them.
+"""The numbered steps of the protocol for a chunk, a block, an expiry and a restore; tests stop the worker at each of them.
 
 Source: design of the batch protocol, docs/internals.md. A hook is called when a step has just been finished.
 """
@@ -19,6 +19,9 @@ class Step(StrEnum):
     BLOCK_PLANNED = "block_planned"
     BLOCK_WRITTEN = "block_written"
     BLOCK_DONE = "block_done"
+    EXPIRY_LOGGED = "expiry_logged"
+    EXPIRY_APPLIED = "expiry_applied"
+    EXPIRY_DROPPED = "expiry_dropped"
     RESTORE_STARTED = "restore_started"
     RESTORE_LIST_APPLIED = "restore_list_applied"
     RESTORE_DONE = "restore_done"

@@ -19,7 +19,7 @@ class TopicProblem(Exception):
 class TopicAdmin:
     """Creates and verifies topics."""
 
-    def __init__(self, bootstrap_servers: str, timeout_s: float = 30.0) -> None:
+    def __init__(self, bootstrap_servers: str, timeout_s: float = 10.0) -> None:
         self._admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
         self._timeout_s = timeout_s
         self._servers = bootstrap_servers

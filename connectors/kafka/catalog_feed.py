@@ -1,4 +1,7 @@
-"""The catalog topic, read whole and without a group, then followed."""
+"""The catalog topic, read whole and without a group, then followed.
+
+A record that cannot be decoded is left out with an error in the log: one bad record must not stop all counting.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.catalog import CatalogRecord, decode_catalog_record
@@ -26,9 +30,16 @@ class Options:
 class CatalogFeed:
     """Delivers every catalog record in order, at least once."""
 
-    def __init__(self, options: Options, on_failure: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        options: Options,
+        on_failure: Callable[[BaseException], None],
+        *,
+        on_unreadable: Callable[[], None],
+    ) -> None:
         self._options = options
         self._on_failure = on_failure
+        self._on_unreadable = on_unreadable
         self._consumer: Any = None
         self._follower: asyncio.Task[None] | None = None
 
@@ -72,5 +83,15 @@ class CatalogFeed:
     ) -> None:
         got = await self._consumer.getmany(tp, timeout_ms=500)
         for record in got.get(tp, ()):
-            if record.value is not None:
-                on_record(decode_catalog_record(record.value))
+            if record.value is None:
+                continue
+            try:
+                decoded = decode_catalog_record(record.value)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                self._on_unreadable()
+                log.error(
+                    "catalog record left out: it cannot be read",
+                    extra={"offset": record.offset, "key": str(record.key), "error": str(error)},
+                )
+            else:
+                on_record(decoded)

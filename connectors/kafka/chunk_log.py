@@ -15,6 +15,11 @@ from aiokafka import AIOKafkaProducer
 
 LogRecord = tuple[bytes, bytes | None]
 
+_TEXT_BYTES_MAX = 2000
+_KEY_BYTES_MAX = 64 << 10
+_HEADERS_BYTES_MAX = 128 << 10
+"""Room for the headers and the key of a rejected event: bounded texts, and a key of at most 64 KiB."""
+
 
 class ChunkTooLarge(Exception):
     """A chunk's changelog does not fit into one record batch: cut chunks smaller or raise the topic's bound."""
@@ -48,7 +53,10 @@ class Forwarded(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Where chunks go. `batch_bytes_max` must not exceed the changelog topic's max.message.bytes."""
+    """Where chunks go. Neither bound may exceed the max.message.bytes of its topics, less the room for a batch's header.
+
+    `batch_bytes_max` bounds the changelog and usage, `event_bytes_max` a batch of rejected events and the value of one.
+    """
 
     bootstrap_servers: str
     events_topic: str
@@ -56,6 +64,7 @@ class Options:
     usage_topic: str
     rejected_topic: str
     batch_bytes_max: int = 15 << 20
+    event_bytes_max: int = 7 << 20
     request_timeout_s: float = 30.0
 
 
@@ -104,65 +113,76 @@ class ChunkLog:
     async def append_usage(self, partition: int, records: Sequence[LogRecord]) -> Awaitable[None]:
         """Queue absolute rows, in as many batches as they need."""
         return await self._append(
-            self._options.usage_topic, partition, [(k, v, ()) for k, v in records]
+            self._options.usage_topic,
+            partition,
+            [(k, v, ()) for k, v in records],
+            self._options.batch_bytes_max,
         )
 
     async def append_rejected(self, partition: int, events: Sequence[Rejected]) -> Awaitable[None]:
-        """Queue the original bytes with code, field, message and origin as headers."""
+        """Queue the original bytes with code, field, message and origin as headers; too long a value is cut, its length told."""
+        bound = self._options.event_bytes_max - _HEADERS_BYTES_MAX
         origin = (
             ("topic", self._options.events_topic.encode()),
             ("partition", str(partition).encode()),
         )
-        records = [
-            (
-                event.key,
-                event.value,
-                (
-                    ("code", event.code.encode()),
-                    ("field", (event.field or "").encode()),
-                    ("message", event.message.encode()[:2000]),
-                    *origin,
-                    ("offset", str(event.position >> 20).encode()),
-                    ("index", str(event.position & 0xFFFFF).encode()),
-                ),
+        records = []
+        for event in events:
+            value, key = event.value, event.key
+            cut = () if len(value) <= bound else (("cut_from", str(len(value)).encode()),)
+            headers = (
+                ("code", event.code.encode()),
+                ("field", (event.field or "").encode()[:_TEXT_BYTES_MAX]),
+                ("message", event.message.encode()[:_TEXT_BYTES_MAX]),
+                *origin,
+                ("offset", str(event.position >> 20).encode()),
+                ("index", str(event.position & 0xFFFFF).encode()),
+                *cut,
             )
-            for event in events
-        ]
-        return await self._append(self._options.rejected_topic, partition, records)
+            records.append((None if key is None else key[:_KEY_BYTES_MAX], value[:bound], headers))
+        return await self._append(
+            self._options.rejected_topic, partition, records, self._options.event_bytes_max
+        )
 
     async def append_forwarded(self, events: Sequence[Forwarded]) -> Awaitable[None]:
         """Queue each event for the partition that owns its subject."""
+        by_owner: dict[int, list[tuple[bytes, bytes, tuple[()]]]] = {}
+        for event in events:
+            found = by_owner.setdefault(self._owner_of(event.subject), [])
+            found.append((event.subject.encode(), event.value, ()))
+        bound = self._options.event_bytes_max
         sent = [
-            await self._producer.send(
-                self._options.events_topic,
-                key=event.subject.encode(),
-                value=event.value,
-                partition=self._owner_of(event.subject),
-            )
-            for event in events
+            await self._append(self._options.events_topic, owner, records, bound)
+            for owner, records in by_owner.items()
         ]
         return _all_of(sent)
 
     async def _append(
-        self, topic: str, partition: int, records: Sequence[tuple[bytes | None, bytes | None, Any]]
+        self,
+        topic: str,
+        partition: int,
+        records: Sequence[tuple[bytes | None, bytes | None, Any]],
+        bytes_max: int,
     ) -> Awaitable[None]:
+        """Queue records in batches of at most `bytes_max` bytes."""
         sent = []
         batch = self._producer.create_batch()
         for key, value, headers in records:
-            if batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
+            length = len(key or b"") + len(value or b"") + _HEADERS_BYTES_MAX * bool(headers) + 64
+            full = batch.record_count() and batch.size() + length > bytes_max
+            if full or not _added(batch, key, value, headers):
                 batch.close()
                 sent.append(await self._producer.send_batch(batch, topic, partition=partition))
                 batch = self._producer.create_batch()
-                if (
-                    batch.append(key=key, value=value, timestamp=None, headers=list(headers))
-                    is None
-                ):
-                    raise ChunkTooLarge(
-                        f"one record for {topic}: more than {self._options.batch_bytes_max} bytes"
-                    )
+                if not _added(batch, key, value, headers):
+                    raise ChunkTooLarge(f"one record for {topic}: {length} bytes")
         batch.close()
         sent.append(await self._producer.send_batch(batch, topic, partition=partition))
         return _all_of(sent)
+
+
+def _added(batch: Any, key: bytes | None, value: bytes | None, headers: Any) -> bool:
+    return batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is not None
 
 
 async def _end_of(sent: asyncio.Future[Any], records: int) -> int:
@@ -170,5 +190,5 @@ async def _end_of(sent: asyncio.Future[Any], records: int) -> int:
     return int(metadata.offset) + records
 
 
-async def _all_of(sent: Sequence[asyncio.Future[Any]]) -> None:
+async def _all_of(sent: Sequence[Awaitable[Any]]) -> None:
     await asyncio.gather(*sent)

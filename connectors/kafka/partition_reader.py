@@ -30,7 +30,7 @@ class PartitionReader:
         self._options = options
         self._asking = asyncio.Lock()
         self._asker: Any = None
-        self._admin = AdminClient({"bootstrap.servers": options.bootstrap_servers})
+        self._admin = AdminClient({"bootstrap.servers": options.bootstrap_servers, "log_level": 0})
 
     async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """(first offset retained, end offset)."""

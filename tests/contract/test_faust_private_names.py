@@ -11,6 +11,9 @@ import sys
 import aiokafka
 import faust
 import pytest
+from aiokafka.consumer import fetcher
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport import consumer as base
 from faust.transport.drivers import aiokafka as driver
@@ -36,6 +39,11 @@ def test_the_versions_are_the_pinned_ones():
         (driver.Consumer, "_seek", ["self", "partition", "offset"]),
         (driver.Consumer, "on_partitions_revoked", ["self", "revoked"]),
         (driver.Consumer, "commit", ["self", "topics", "start_new_transaction"]),
+        (driver.Consumer, "highwater", ["self", "tp"]),
+        (driver.AIOKafkaConsumerThread, "on_thread_stop", ["self"]),
+        (faust.App, "_on_agent_error", ["self", "agent", "exc"]),
+        (faust.Worker, "_sentinel_task", ["self"]),
+        (GroupCoordinator, "_maybe_leave_group", ["self"]),
         (Recovery, "_resume_streams", ["self", "generation_id"]),
         (Recovery, "_wait", ["self", "coro", "timeout"]),
     ],
@@ -44,6 +52,16 @@ def test_an_overridden_or_called_name_is_there_with_its_parameters(owner, name, 
     found = list(inspect.signature(getattr(owner, name)).parameters)
 
     assert found == parameters
+
+
+def test_a_member_leaves_the_group_when_it_has_no_instance_id():
+    source = _source(GroupCoordinator._maybe_leave_group)
+
+    assert "self._group_instance_id is None" in source
+
+
+def test_an_agent_asks_the_app_what_to_do_with_an_error():
+    assert "on_error=self._on_agent_error" in _source(faust.App.agent)
 
 
 def test_drain_messages_still_reads_what_the_batch_consumer_sets():
@@ -67,11 +85,31 @@ def test_the_fetcher_hands_out_lists_of_records_by_partition():
     assert "fetch_context" in source
 
 
+def test_the_fetcher_files_its_results_by_item_and_wraps_records_in_one_method():
+    assert "self._records[tp] = FetchResult(" in _source(fetcher.Fetcher)
+    assert "self._consumer_record(tp, record)" in _source(fetcher.PartitionRecords)
+    assert "self._fetcher = Fetcher(" in _source(aiokafka.AIOKafkaConsumer.start)
+    assert "_partition_records" in _source(fetcher.FetchResult.getall)
+
+
+def test_the_consumer_makes_its_thread_in_one_method():
+    assert "AIOKafkaConsumerThread(self, loop=self.loop, beacon=self.beacon)" in _source(
+        driver.Consumer._new_consumer_thread
+    )
+
+
 def test_recovery_without_faust_tables_goes_straight_to_resume_streams():
     source = _source(Recovery._restart_recovery.fun)
 
     assert "if not self.tables" in source
     assert "self._resume_streams" in source
+
+
+def test_the_table_manager_starts_by_updating_channels_and_starting_recovery():
+    source = _source(TableManager.on_start)
+
+    assert "self._update_channels()" in source
+    assert "self.recovery.start()" in source
 
 
 def test_a_stream_compares_the_generation_of_a_message():
