@@ -14,6 +14,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from typing import Protocol
 
 from domain.errors import Unavailable
+from runtime import metrics
 from schemas.catalog import CatalogRecord
 
 log = logging.getLogger(__name__)
@@ -110,10 +111,11 @@ class Relay:
     async def _hold(self) -> None:
         async with self._outbox.hold() as held, self._topic.write() as writer:
             log.info("this process carries the catalog's changes")
-            while True:
-                while await self._carry(held, writer):
-                    self._failures = 0
-                await held.changed()
+            with metrics.relay_holder.track_inprogress():
+                while True:
+                    while await self._carry(held, writer):
+                        self._failures = 0
+                    await held.changed()
 
     async def _carry(self, held: HeldOutbox, writer: Writer) -> bool:
         """Carry one slice; False when there was nothing."""
@@ -121,11 +123,13 @@ class Relay:
             records = await held.read(SLICE_MAX)
             if records:
                 await writer.publish(records)
+                metrics.relay_published.inc(len(records))
                 await held.remove([record.version for record in records])
             return bool(records)
 
     async def _back_off(self, cause: Unavailable) -> None:
         self._failures += 1
+        metrics.relay_failures.inc()
         most = min(_BACKOFF_S_MAX, _BACKOFF_S_MIN * 2 ** min(self._failures, 16))
         delay_s = random.uniform(most / 2, most)
         log.warning(

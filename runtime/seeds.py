@@ -15,6 +15,7 @@ from datetime import datetime
 from api.ports import Meters
 from domain.errors import Conflict, NotFound, Refused
 from domain.metering.meter import Aggregation, Meter, new_meter
+from runtime import metrics
 from runtime.config import ConfigProblem, MeterConfig
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ async def seed_meters(
     found: list[Contradiction] = []
     for meter in wanted:
         found += contradictions(meter, await _seed(meter, meters))
+    metrics.meters_contradicted.set(len(found))
     for each in found:
         log.error(
             "a meter of the configuration contradicts the live one, which stays as it is: rename it in the configuration,"

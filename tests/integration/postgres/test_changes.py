@@ -11,7 +11,9 @@ from connectors.postgres.outbox import PostgresOutbox
 from connectors.postgres.pool import Options, open_pool
 from domain.errors import Conflict
 from domain.metering.ulid import new_ulid
+from runtime.config import MeterConfig
 from runtime.ids import new_id
+from runtime.seeds import seed_meters
 from tests.builders import NOON, ULIDS, a_meter
 
 pytestmark = pytest.mark.integration
@@ -135,6 +137,19 @@ async def test_only_one_process_holds_the_outbox(postgres_dsn, held, unique):
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.7), second.hold():
             pass
+
+
+async def test_processes_that_start_at_once_seed_a_meter_once(meters, held, unique):
+    wanted = [MeterConfig(slug=f"m{n}", aggregation="COUNT", event_type="call") for n in range(5)]
+
+    await asyncio.gather(
+        *(
+            seed_meters(wanted, meters, namespace=unique, now=lambda: NOON, new_id=new_id)
+            for _ in range(4)
+        )
+    )
+
+    assert sorted(record.meter.slug for record in await held.read(100)) == [f"m{n}" for n in range(5)]  # fmt: skip
 
 
 async def test_new_ids_are_ulids_that_differ():
