@@ -91,13 +91,11 @@ def _apply(client: Any, migration: Migration) -> None:
 
 
 def _retain(client: Any, table: str, column: str, days: int) -> None:
-    """Set the table's retention when it is another; what is older goes when its part is merged."""
+    """Set the table's retention when it is another; ClickHouse then applies it to what is there, in the background."""
     ((engine,),) = client.query(
         "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = {table:String}",
         parameters={"table": table},
     ).result_rows
     wanted = f"toDateTime({column}) + toIntervalDay({days})"
     if f"TTL {wanted} " not in f"{engine} ":
-        client.command(
-            f"ALTER TABLE {table} MODIFY TTL {wanted}", settings={"materialize_ttl_after_modify": 0}
-        )
+        client.command(f"ALTER TABLE {table} MODIFY TTL {wanted}")

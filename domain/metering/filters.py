@@ -10,7 +10,12 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
+from domain.errors import Refused
+
 T = TypeVar("T")
+
+PATTERN_LENGTH_MAX = 4_096
+"""Characters of a LIKE pattern: the time to match grows with the pattern times the text."""
 
 
 class TextOp(StrEnum):
@@ -30,12 +35,22 @@ class TextOp(StrEnum):
     LTE = "$lte"
 
 
+_PATTERNS = frozenset((TextOp.LIKE, TextOp.NLIKE, TextOp.ILIKE, TextOp.NILIKE))
+
+
 @dataclass(frozen=True, slots=True)
 class TextTest:
     """One operator on one text; `operand` is a tuple for IN and NIN only. An empty IN matches nothing."""
 
     op: TextOp
     operand: str | tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.op in _PATTERNS and len(self.operand) > PATTERN_LENGTH_MAX:
+            raise Refused(
+                "pattern_too_long",
+                f"a pattern has at most {PATTERN_LENGTH_MAX} characters, not {len(self.operand)}",
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,12 +29,18 @@ class Database:
 
 
 @pytest.fixture
-def open_database(clickhouse_url):
-    """Opens databases by name; the test's end closes their threads."""
+def open_database(clickhouse_url, open_database_at):
+    """Opens databases of the session's ClickHouse by name."""
+    return lambda name: open_database_at(clickhouse_url, name)
+
+
+@pytest.fixture
+def open_database_at():
+    """Opens databases by address and name; the test's end closes their threads."""
     opened = []
 
-    def open_one(name: str, **options) -> Database:
-        clients = Clients(Options(url=clickhouse_url, database=name, **options))
+    def open_one(url: str, name: str) -> Database:
+        clients = Clients(Options(url=url, database=name))
         migrate(clients, Retention(events_days=400, usage_days=3650))
         where = {"namespace": "default", "topic": "om_default_events", "threads": 4}
         database = Database(

@@ -97,9 +97,9 @@ def tell(rnd: random.Random, partition: int, count: int, found: list[Meter]) -> 
     """A random story of `count` events or so."""
     values = NUMBERS + (OUTSIDE if rnd.random() < 0.3 else [])
     centres = rnd.sample(CENTRES, 2)
-    sent, offset = [], rnd.randint(0, 5)
+    sent, offset = [], partition  # no two partitions share a position: LATEST has no ties
     while len(sent) < count:
-        offset += rnd.choice((1, 1, 1, 4))
+        offset += rnd.choice((4, 4, 4, 16))
         for index in range(rnd.choice((1, 1, 5))):
             sent.append(_sent(rnd, partition, position(offset, index), values, centres))
     applied = []
@@ -226,8 +226,8 @@ def blocks(rnd: random.Random, story: Story) -> list[Block]:
     while at < story.end:
         end = min(rnd.choice(story.sent).position + 1, story.end)
         if end <= at:
-            end = min(at + (rnd.randint(1, 30) << 20), story.end)
-        known = rnd.choice([end, end, min(end + (8 << 20), story.end)])
+            end = min(at + (rnd.randint(4, 120) << 20), story.end)
+        known = rnd.choice([end, end, min(end + (32 << 20), story.end)])
         made = block(story, at, end, 0, known=known)
         ahead = max((r.row.position for r in made.rows), default=-1)
         visible = end if ahead < end else visible

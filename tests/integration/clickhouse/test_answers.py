@@ -106,7 +106,7 @@ async def test_a_block_cut_short_anywhere_is_not_seen_until_it_is_repeated(
             cutting.left = inserts
             with pytest.raises(Unavailable):
                 await writer.write_block(block)
-            for meter in rnd.sample(meters, 4):
+            for meter in rnd.sample(meters, 2):
                 await check(database, questions.everything(meter), [story], visible, 9)
                 query = questions.a_question(rnd, meter, [s.event.second for s in story.sent])
                 await check(database, query, [story], visible, 9)
