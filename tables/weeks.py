@@ -94,9 +94,14 @@ class Weeks:
 
     def newest_with_week(self, keys: list[bytes]) -> list[tuple[int, bytes] | None]:
         """Like `newest`, with the week it was found in."""
-        found: list[tuple[int, bytes] | None] = [None] * len(keys)
-        left = list(range(len(keys)))
-        for week, table in self._newest_first:
+        if not self._newest_first:
+            return [None] * len(keys)
+        (newest, table), *older = self._newest_first
+        found = [None if value is None else (newest, value) for value in table.get(keys)]
+        if not older:
+            return found
+        left = [i for i, value in enumerate(found) if value is None]
+        for week, table in older:
             if not left:
                 break
             missing = []

@@ -5,6 +5,7 @@ events that share a row key, so that each row is read, changed and written once 
 Meters of one event type that group alike share their buckets. Source: docs/internals.md, "Row of usage".
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -35,7 +36,7 @@ class Grouping:
     paths: tuple[str, ...]
     find_groups: tuple[Callable[[object], object], ...]
     measures: tuple[Measure, ...]
-    buckets: dict[BucketKey, list[int]] = field(default_factory=dict)
+    buckets: defaultdict[BucketKey, list[int]] = field(default_factory=lambda: defaultdict(list))
 
 
 def groupings(meters: Iterable[Meter]) -> dict[str, tuple[Grouping, ...]]:
@@ -80,24 +81,28 @@ def fill_buckets(
     by_type: dict[str, tuple[Grouping, ...]],
 ) -> None:
     """Put every event index into the bucket of each grouping of its type."""
-    for i in indexes:
-        data = datas[i]
-        minute = seconds[i] // 60
-        for grouping in by_type[types[i]]:
-            finders = grouping.find_groups
-            if not finders:
-                groups: tuple[str, ...] = ()
-            elif len(finders) == 1:
-                value = finders[0](data)
-                groups = (value if type(value) is str else json_text(value),)
-            else:
-                groups = tuple([json_text(find(data)) for find in finders])
-            key = (subjects[i], minute, groups)
-            bucket = grouping.buckets.get(key)
-            if bucket is None:
-                grouping.buckets[key] = [i]
-            else:
-                bucket.append(i)
+    wanted = list(indexes)
+    for event_type, found in by_type.items():
+        mine = [i for i in wanted if types[i] == event_type]
+        pairs = [(subjects[i], seconds[i] // 60) for i in mine]
+        for grouping in found:
+            buckets = grouping.buckets
+            groups = _group_values(grouping.find_groups, [datas[i] for i in mine])
+            for i, (subject, minute), values in zip(mine, pairs, groups, strict=True):
+                buckets[subject, minute, values].append(i)
+
+
+def _group_values(
+    finders: Sequence[Callable[[object], object]], datas: Sequence[object]
+) -> Iterable[tuple[str, ...]]:
+    """The group values of each event's data."""
+    if not finders:
+        return [()] * len(datas)
+    columns = [
+        [value if type(value) is str else json_text(value) for value in map(find, datas)]
+        for find in finders
+    ]
+    return zip(*columns, strict=True)
 
 
 def fold_count(
@@ -135,6 +140,8 @@ def fold_numeric(
         numeric += 1
         if type(value) is float:
             outside = value if outside is None else outside + value
+        elif type(total) is int and type(value) is int:
+            total += value
         else:
             total = add(total, value)  # type: ignore[arg-type]
         if least is None or value < least:
