@@ -115,6 +115,7 @@ class Stack:
                 task.cancel()
             self._children.clear()
             write_state(self._home, RunState(ports=self._ports))
+            self._say("stopped")
 
     async def _until_stopped(
         self, tasks: list[asyncio.Task[None]], stop: asyncio.Task[bool]
