@@ -99,7 +99,8 @@ class Stack:
         """Start, keep running, stop. StackProblem, ServiceProblem when the start fails."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self._signalled, number)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+                loop.add_signal_handler(number, self._signalled, number)
         self._record()
         tasks = [asyncio.create_task(self._keep(wanted)) for wanted in self._plan.children]
         tasks.append(asyncio.create_task(self._look_after()))
