@@ -25,6 +25,8 @@ def to_mend(store: PartitionStore) -> Iterator[tuple[list[bytes], list[LogRecord
     size = 0
     for key in store.left_out():
         keys.append(key)
+        if key == changelog.MARKER:
+            continue  # it hides a marker that counts: the one that the caller adds is newer
         value = store.logged(key)
         if key[:1] == changelog.IDS and value is not None:
             continue  # ids that count stand under this key: it names its writer, so nobody else's are there

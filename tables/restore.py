@@ -116,7 +116,7 @@ class Restorer:
                 "begins_at": marker.begins_at,
             },
         )
-        for key, _, _ in batch[:-1]:
+        for key, _, _ in batch:
             self._left_out[key] = None
 
     def _accept_unmarked(
