@@ -27,6 +27,11 @@ class Database:
         with self.clients.client() as client:
             return client.query(sql).result_rows
 
+    def merge(self, table: str) -> None:
+        """What ClickHouse does in the background, now."""
+        with self.clients.client() as client:
+            client.command(f"OPTIMIZE TABLE {table} FINAL")
+
 
 @pytest.fixture
 def open_database(clickhouse_url, open_database_at):

@@ -96,12 +96,13 @@ def meters() -> list[Meter]:
 def tell(rnd: random.Random, partition: int, count: int, found: list[Meter]) -> Story:
     """A random story of `count` events or so."""
     values = NUMBERS + (OUTSIDE if rnd.random() < 0.3 else [])
-    centres = rnd.sample(CENTRES, 2)
+    centres = rnd.sample(CENTRES, rnd.choice((1, 2)))
+    subjects = rnd.sample(SUBJECTS, rnd.choice((2, 9)))
     sent, offset = [], partition  # no two partitions share a position: LATEST has no ties
     while len(sent) < count:
         offset += rnd.choice((4, 4, 4, 16))
         for index in range(rnd.choice((1, 1, 5))):
-            sent.append(_sent(rnd, partition, position(offset, index), values, centres))
+            sent.append(_sent(rnd, partition, position(offset, index), values, centres, subjects))
     applied = []
     for meter in found:
         start = rnd.choice([0, 0, rnd.choice(sent).position])
@@ -122,7 +123,7 @@ def tell(rnd: random.Random, partition: int, count: int, found: list[Meter]) -> 
     return story
 
 
-def _sent(rnd, partition, at, values, centres) -> Sent:
+def _sent(rnd, partition, at, values, centres, subjects) -> Sent:
     members = {}
     for name, choices, chance in (("v", values, 0.9), ("k", GROUPS, 0.8), ("z", ['"z"', "0"], 0.7)):
         if rnd.random() < chance:
@@ -130,10 +131,10 @@ def _sent(rnd, partition, at, values, centres) -> Sent:
     data = "{" + ",".join(f'"{name}":{value}' for name, value in members.items()) + "}"
     if rnd.random() < 0.05:
         data = ""
-    second = rnd.choice(centres) + rnd.choice((0, 1, 59, 60, 61, 1800, 3600, 7200, 86_400, 86_400 * 31)) * rnd.choice((-3, -1, 0, 0, 1, 2))  # fmt: skip
+    second = rnd.choice(centres) + rnd.choice((0, 0, 0, 1, 59, 60, 61, 1800, 3600, 7200, 86_400, 86_400 * 31)) * rnd.choice((-3, -1, 0, 0, 1, 2))  # fmt: skip
     event = oracle.Event(
         id=f"{partition}-{at}",
-        subject=rnd.choice(SUBJECTS),
+        subject=rnd.choice(subjects),
         type=rnd.choice(("request", "request", "request", "other")),
         second=min(max(second, 1), 10_413_791_999),
         data=decode(data) if data else None,
@@ -156,7 +157,7 @@ def _fold(rnd: random.Random, story: Story) -> None:
             bucket = (event.subject, event.second // 60, groups)
             key = (*applied.key, bucket)
             known = story.rows.get(key)
-            if known is not None and rnd.random() < 0.05:
+            if known is not None and rnd.random() < 0.15:
                 known = None
             row = measure.fold(
                 known, [0], [s.position], [event.second], [event.data], measure.find_value

@@ -35,6 +35,8 @@ async def play(database, seed: int, *, events: int, asked_each: int):
         block = rnd.choice([w for w in waiting if w]).pop(0)
         await database.writer.write_block(block)
         visible[block.partition] = max(visible.get(block.partition, 0), block.visible)
+        if rnd.random() < 0.2:
+            database.merge(rnd.choice(("events", "usage", "uniques", "meter_ranges", "visible")))
         for _ in range(asked_each):
             query = questions.a_question(rnd, rnd.choice(meters), seconds)
             await check(database, query, stories, visible, seed)
