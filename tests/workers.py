@@ -14,6 +14,7 @@ from confluent_kafka import Producer
 from runtime.embedded.service import free_port
 from schemas import topics
 from schemas.catalog import CatalogRecord, MeterRecord, catalog_key, encode_catalog_record
+from tests.zygote import Forked, Zygote
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,7 +30,8 @@ class WorkerProcess:
     name: str = "worker-1"
     environment: dict = field(default_factory=dict)
     port: int = field(default_factory=free_port)
-    process: subprocess.Popen | None = None
+    zygote: Zygote | None = None
+    process: subprocess.Popen | Forked | None = None
 
     def start(self, **environment):
         settings = {
@@ -42,19 +44,16 @@ class WorkerProcess:
             "METERSTREAM_SINK__INTERVAL": "20ms",
         }
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        with (self.data_dir / f"{self.name}.log").open("ab") as log:
+        path = self.data_dir / f"{self.name}.log"
+        arguments = ["worker", "--name", self.name, "--port", str(self.port)]
+        environment = {**settings, **self.environment, **environment}
+        if self.zygote is not None:
+            self.process = self.zygote.spawn(arguments, environment, path)
+            return self
+        with path.open("ab") as log:
             self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "runtime.cli",
-                    "worker",
-                    "--name",
-                    self.name,
-                    "--port",
-                    str(self.port),
-                ],
-                env={**os.environ, **settings, **self.environment, **environment},
+                [sys.executable, "-m", "runtime.cli", *arguments],
+                env={**os.environ, **environment},
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,
@@ -135,18 +134,34 @@ class EventProducer:
     def __init__(self, kafka: str, namespace: str):
         self.names = topics.names(namespace)
         self._producer = Producer(
-            {"bootstrap.servers": kafka, "partitioner": "murmur2_random", "linger.ms": 5}
+            {
+                "bootstrap.servers": kafka,
+                "partitioner": "murmur2_random",
+                "linger.ms": 5,
+                "log_level": 0,
+            }
         )
         self.ends: dict[int, int] = {}
 
     def send(
-        self, event: dict | list | bytes, key: str | None = None, partition: int | None = None
+        self,
+        event: dict | list | bytes | None,
+        key: str | bytes | None = None,
+        partition: int | None = None,
+        timestamp_ms: int = 0,
     ):
-        value = event if isinstance(event, bytes) else msgspec.json.encode(event)
-        if key is None:
+        value = event if isinstance(event, bytes | None) else msgspec.json.encode(event)
+        if key is None and not isinstance(event, bytes | None):
             key = event[0]["subject"] if isinstance(event, list) else event["subject"]
         where = {} if partition is None else {"partition": partition}
-        self._producer.produce(self.names.events, value, key, on_delivery=self._delivered, **where)
+        self._producer.produce(
+            self.names.events,
+            value,
+            key,
+            on_delivery=self._delivered,
+            timestamp=timestamp_ms,
+            **where,
+        )
         self._producer.poll(0)
 
     def publish_meter(self, meter: MeterRecord, version: int):

@@ -35,7 +35,7 @@ class CatalogFeed:
         options: Options,
         on_failure: Callable[[BaseException], None],
         *,
-        on_unreadable: Callable[[], None],
+        on_unreadable: Callable[[], None] = lambda: None,
     ) -> None:
         self._options = options
         self._on_failure = on_failure
