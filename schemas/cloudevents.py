@@ -169,6 +169,10 @@ def _text(raw: msgspec.Raw | None, field: str) -> str:
         raise Refused("wrong_type", f"{field[2:]} is a non-empty text", field) from None
     if not text:
         raise Refused("empty_field", f"{field[2:]} is empty", field)
+    return _not_too_long(text, field)
+
+
+def _not_too_long(text: str, field: str) -> str:
     if len(text) > ATTRIBUTE_LENGTH_MAX:
         raise Refused(
             "field_too_long", f"{field[2:]} has more than {ATTRIBUTE_LENGTH_MAX} characters", field
@@ -179,7 +183,9 @@ def _text(raw: msgspec.Raw | None, field: str) -> str:
 def _uri(source: str, field: str) -> str:
     if _BROKEN_ESCAPE.search(source):
         raise Refused("source_invalid", f"source is a URI reference: {source[:200]!r}", field)
-    return source if source.isascii() and " " not in source else quote(source, safe=_URI_SPACE)
+    if source.isascii() and " " not in source:
+        return source
+    return _not_too_long(quote(source, safe=_URI_SPACE), field)
 
 
 def _time(raw: msgspec.Raw | None, field: str) -> datetime | None:

@@ -121,6 +121,7 @@ step = st.one_of(
     st.tuples(st.just("kill"), names),
     st.tuples(st.just("arrive")),
     st.tuples(st.just("compact"), st.integers(0, 40)),
+    st.tuples(st.just("race"), st.integers(1, 4), st.integers(1, 4), st.booleans(), live),
 )  # fmt: skip
 
 
@@ -136,6 +137,8 @@ def play(world: World, steps) -> None:
             world.arrive()
         elif what == "compact":
             world.changelog.compact(max(0, world.changelog.end - arguments[0]))
+        elif what == "race":
+            play(world, race(*arguments))
         elif what == "activate":
             world.step(arguments[0], what, [METERS[i] for i in arguments[1]])
         elif what == "land":
@@ -144,6 +147,23 @@ def play(world: World, steps) -> None:
                 world.step(arguments[0], "apply")
         else:
             world.step(arguments[0], what, *arguments[1:])
+
+
+def race(ours, theirs, activated, live_meters):
+    """A goes on, and perhaps learns of meters; then what B folded from the same place arrives; A comes back."""
+    return [
+        ("start", "A", [], False, None),
+        ("start", "B", [], True, None),
+        ("fold", "B", theirs, 2),
+        ("fold", "A", ours, 100),
+        ("land", "A"),
+        *([("activate", "A", live_meters), ("land", "A")] if activated else []),
+        ("kill", "B"),
+        ("arrive",),
+        ("arrive",),
+        ("kill", "A"),
+        ("start", "A", [3] * 9, False, None),
+    ]
 
 
 def check(log, steps, row_cache_max=10_000):
