@@ -143,6 +143,14 @@ def encode_row(row: Row) -> bytes:
         return _encode(_with_texts(row))
 
 
+def encode_rows(rows: Sequence[Row]) -> list[bytes]:
+    """Each row as `encode_row` gives it."""
+    try:
+        return list(map(_encode, rows))
+    except OverflowError:
+        return list(map(encode_row, rows))
+
+
 def _with_texts(values: Iterable[Any]) -> list[Any]:
     """The same with integers as text that msgpack cannot hold."""
     return [

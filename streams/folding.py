@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import compress
+from itertools import compress, repeat
 from operator import eq
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ from streams.ports import LogRecord
 from tables.store import PartitionStore
 
 _SEEN_SLICE = 4_000
+_ROWS_SLICE = 1_000
 
 
 class _CachedRow:
@@ -60,6 +61,15 @@ class NewUnique:
     bucket: BucketKey
     hash: bytes
     position: int
+
+
+class _Value(NamedTuple):
+    """A value that may be new to its row: its key in the state, the row's key and week, and what to tell the sink."""
+
+    key: bytes
+    row_key: bytes
+    week: int
+    new: NewUnique
 
 
 @dataclass(slots=True, eq=False)
@@ -220,82 +230,96 @@ class Folder:
     async def _fold_grouping(self, grouping: Grouping, folded: Folded, slices: Slices) -> None:
         cache = self._caches[grouping.event_type, grouping.paths]
         buckets, grouping.buckets = grouping.buckets, defaultdict(list)
-        await self._load(
-            grouping, [key for key in buckets if key not in cache], cache, folded.week, slices
-        )
-        decoded = folded.decoded
-        positions, seconds, datas = decoded.positions, decoded.seconds, decoded.datas
-        rows, stored, usage = folded.rows, folded.stored, folded.usage
-        encode, measures = state.encode_row, grouping.measures
-        for done, (key, bucket) in enumerate(buckets.items(), 1):
-            for cached, measure in zip(cache[key], measures, strict=True):
-                row = measure.fold(
-                    cached.row, bucket, positions, seconds, datas, measure.find_value
-                )
-                cached.row = row
-                row_key, value = cached.key, encode(row)
-                rows.append(ChangedRow(measure.meter, key, row))
-                stored.append((cached.week, state.ROW + row_key, value))
-                usage.append((row_key, value))
-                if measure.counts_uniques:
-                    self._fold_uniques(measure, key, row_key, cached.week, bucket, folded)
-            if not done & 0x3FF:
-                await slices.breathe()
+        items = list(buckets.items())
+        values: list[_Value] = []
+        for start in range(0, len(items), _ROWS_SLICE):
+            keys, found = zip(*items[start : start + _ROWS_SLICE], strict=True)
+            known = [cache.get(key) for key in keys]
+            missing = [key for key, rows in zip(keys, known, strict=True) if rows is None]
+            if missing:
+                self._load(grouping, missing, cache, folded.week)
+                known = [rows or cache[key] for key, rows in zip(keys, known, strict=True)]
+            for measure, cached in zip(grouping.measures, zip(*known, strict=True), strict=True):
+                values += self._fold_measure(measure, keys, found, cached, folded)
+            await slices.breathe()
+        await self._fold_values(values, folded, slices)
         self._trim(cache)
 
-    async def _load(
-        self,
-        grouping: Grouping,
-        keys: list[BucketKey],
-        cache: _Cache,
-        week: int,
-        slices: Slices,
+    def _load(
+        self, grouping: Grouping, keys: Sequence[BucketKey], cache: _Cache, week: int
     ) -> None:
-        prefixes = [
-            state.row_key_prefix(measure.meter.id, measure.meter.version)
-            for measure in grouping.measures
-        ]
+        """Read the rows of bucket keys from the state; new ones will be of `week`."""
+        prefixes = [state.row_key_prefix(m.meter.id, m.meter.version) for m in grouping.measures]
         size, body = len(prefixes), state.row_key_body
         shut = self._shut  # a row of a week that is about to go changes no more: a new one, with an epoch of its own, follows
-        for start in range(0, len(keys), _SEEN_SLICE):
-            part = keys[start : start + _SEEN_SLICE]
-            bodies = [body(*key) for key in part]
-            row_keys = [prefix + one for one in bodies for prefix in prefixes]
-            found = [
-                _CachedRow(key, week, None)
-                if stored is None or stored[0] in shut
-                else _CachedRow(key, stored[0], state.decode_row(stored[1]))
-                for key, stored in zip(row_keys, self._store.rows(row_keys), strict=True)
-            ]
-            for i, key in enumerate(part):
-                cache[key] = found[i * size : (i + 1) * size]
-            await slices.breathe()
+        bodies = [body(*key) for key in keys]
+        row_keys = [prefix + one for one in bodies for prefix in prefixes]
+        found = [
+            _CachedRow(key, week, None)
+            if stored is None or stored[0] in shut
+            else _CachedRow(key, stored[0], state.decode_row(stored[1]))
+            for key, stored in zip(row_keys, self._store.rows(row_keys), strict=True)
+        ]
+        for i, key in enumerate(keys):
+            cache[key] = found[i * size : (i + 1) * size]
 
-    def _fold_uniques(
+    def _fold_measure(
+        self,
+        measure: Measure,
+        keys: Sequence[BucketKey],
+        buckets: Sequence[list[int]],
+        cached: Sequence[_CachedRow],
+        folded: Folded,
+    ) -> list[_Value]:
+        """Fold buckets into the rows of one measure; keys, buckets and rows run in parallel. Returns values to look up."""
+        decoded, fold, find = folded.decoded, measure.fold, measure.find_value
+        positions, seconds, datas = decoded.positions, decoded.seconds, decoded.datas
+        rows = [
+            fold(known.row, bucket, positions, seconds, datas, find)
+            for known, bucket in zip(cached, buckets, strict=True)
+        ]
+        for known, row, value in zip(cached, rows, state.encode_rows(rows), strict=True):
+            known.row = row
+            folded.stored.append((known.week, state.ROW + known.key, value))
+            folded.usage.append((known.key, value))
+        folded.rows += map(ChangedRow, repeat(measure.meter), keys, rows)
+        values: list[_Value] = []
+        if measure.counts_uniques:
+            for key, bucket, known in zip(keys, buckets, cached, strict=True):
+                values += self._new_values(measure, key, known, bucket, decoded)
+        return values
+
+    def _new_values(
         self,
         measure: Measure,
         key: BucketKey,
-        row_key: bytes,
-        week: int,
+        cached: _CachedRow,
         bucket: list[int],
-        folded: Folded,
-    ) -> None:
+        decoded: Decoded,
+    ) -> list[_Value]:
+        """The values of a bucket that are not known from memory; whether the state has them is asked for many at once."""
         assert measure.find_value is not None
-        texts = unique_texts(bucket, folded.decoded.datas, measure.find_value)
-        hashes = sorted(state.value_hash(text) for text in texts)
-        unique_keys = [state.unique_key(row_key, value) for value in hashes]
-        last = folded.decoded.positions[bucket[-1]]
-        known = self._known_uniques
-        fresh = [i for i, unique in enumerate(unique_keys) if unique not in known]
-        for i, there in zip(
-            fresh, self._store.has_uniques([unique_keys[i] for i in fresh]), strict=True
-        ):
-            known[unique_keys[i]] = last
-            if there:
-                continue
-            folded.uniques.append(NewUnique(measure.meter, key, hashes[i], last))
-            folded.stored.append((week, state.UNIQUE + unique_keys[i], b""))
-            folded.usage.append((unique_keys[i], row_key))
+        last = decoded.positions[bucket[-1]]
+        found = []
+        for text in unique_texts(bucket, decoded.datas, measure.find_value):
+            value = state.value_hash(text)
+            unique_key = state.unique_key(cached.key, value)
+            if unique_key not in self._known_uniques:
+                self._known_uniques[unique_key] = last
+                new = NewUnique(measure.meter, key, value, last)
+                found.append(_Value(unique_key, cached.key, cached.week, new))
+        return sorted(found)
+
+    async def _fold_values(self, values: list[_Value], folded: Folded, slices: Slices) -> None:
+        for start in range(0, len(values), _SEEN_SLICE):
+            part = values[start : start + _SEEN_SLICE]
+            there = self._store.has_uniques([value.key for value in part])
+            for value, known in zip(part, there, strict=True):
+                if not known:
+                    folded.uniques.append(value.new)
+                    folded.stored.append((value.week, state.UNIQUE + value.key, b""))
+                    folded.usage.append((value.key, value.row_key))
+            await slices.breathe()
 
     def _trim(self, cache: _Cache) -> None:
         """Forget the oldest rows that are on disk when the cache has outgrown its bound; values of UNIQUE_COUNT likewise."""
