@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from schemas.cloudevents import decode_record
 from schemas.partitioner import partition_of
-from tests.api_app import AnApp, problem_of
+from tests.api_app import AnApp, MemoryEventLog, problem_of
 from tests.builders import NOON, an_event
 
 SINGLE = "application/cloudevents+json"
@@ -155,6 +156,23 @@ async def test_events_go_to_the_partition_of_their_subject_in_their_order():
         ids = [event.id for event in app.log.events if event.subject == subject]
         assert ids == [event["id"] for event in events if event["subject"] == subject]
     assert len(app.log.records) <= 4
+
+
+async def test_events_that_workers_will_reject_take_no_others_with_them():
+    app = AnApp(log=MemoryEventLog(partitions=1))
+    times = ["2024-03-01T10:00:00Z", "1970-01-01T00:00:00Z", "0001-01-01T00:00:00+10:00"]
+    times += ["1970-01-01T00:00:01Z", "2299-12-31T23:59:59Z", "2300-01-01T00:00:00Z"]
+    events = [an_event(f"e{i}", time=time) for i, time in enumerate(times)]
+
+    answer = await app.ingest(text(events), BATCH)
+
+    assert answer.status_code == 204
+    assert [[event.id for event in decode_record(value)] for _, _, value in app.log.records] == [
+        ["e0", "e3", "e4"],
+        ["e1"],
+        ["e2"],
+        ["e5"],
+    ]
 
 
 async def test_an_event_too_large_for_a_record_is_refused_with_the_whole_request():
