@@ -16,8 +16,9 @@ from urllib3.exceptions import HTTPError
 
 from domain.errors import Unavailable
 
-# Codes that say "not now": no database yet, too many parts, memory, time-out, too many queries, read-only, cannot connect, not enough space.
-_NOT_NOW = (81, 159, 160, 202, 209, 210, 241, 242, 243, 252, 999, 279, 319, 1002)
+# Codes that say "not now": no tables or database yet, too many parts, memory, time-out, too many queries, read-only, cannot connect, not enough space.
+_NOT_NOW = (60, 81, 159, 160, 202, 209, 210, 241, 242, 243, 252, 999, 279, 319, 1002)
+_GATEWAY = (429, 502, 503, 504)
 
 _ANSWER_S = 5.0
 """Longer than a statement may take, so that ClickHouse's own error comes first."""
@@ -94,5 +95,7 @@ def is_unavailable(error: Exception) -> bool:
         return True
     if isinstance(error, DatabaseError):
         text = str(error)
-        return any(f"code: {code}" in text or f"Code: {code}." in text for code in _NOT_NOW)
+        return any(
+            f"code: {code}," in text or f"Code: {code}." in text for code in _NOT_NOW
+        ) or any(f"HTTP status {status}" in text for status in _GATEWAY)
     return False

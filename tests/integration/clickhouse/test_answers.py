@@ -10,8 +10,14 @@ from connectors.clickhouse.client import Clients, Options
 from connectors.clickhouse.writer import UsageWriter
 from domain.errors import Unavailable
 from domain.metering.numbers import json_text
+from domain.metering.query import MeterQuery
+from schemas.catalog import meter_of
+from schemas.sink_block import BlockUnique
+from schemas.state import Applied
 from tests import oracle
+from tests.builders import a_meter_record
 from tests.integration.clickhouse import history, questions
+from tests.integration.clickhouse.counted import METER, NOON, a_block, the_count
 
 pytestmark = pytest.mark.integration
 
@@ -117,6 +123,45 @@ async def test_a_block_cut_short_anywhere_is_not_seen_until_it_is_repeated(
         visible[1] = end
         for meter in meters:
             await check(database, questions.everything(meter), [story], visible, 9)
+    writer.close()
+
+
+async def test_a_row_begun_anew_brings_nothing_of_the_one_before_it_while_it_is_under_way(
+    database, clickhouse_url
+):
+    query = MeterQuery(meter=meter_of(METER))
+    await database.writer.write_block(a_block(["s"]))
+    cutting = CutShort(Options(url=clickhouse_url, database=database.name))
+    cutting.left = 2
+    writer = UsageWriter(cutting, lambda: history.NOW_MS)
+
+    with pytest.raises(Unavailable):
+        await writer.write_block(a_block(["s"], 1))
+
+    assert len(database.ask("SELECT epoch FROM usage")) == 2
+    assert await database.reader.query(query) == the_count(1)
+    writer.close()
+
+
+async def test_a_value_brought_again_by_a_block_under_way_is_still_there(database, clickhouse_url):
+    record = a_meter_record("models", aggregation="UNIQUE_COUNT", value="$.model")
+    query = MeterQuery(meter=meter_of(record))
+    first, again = a_block(["s"]), a_block(["s"], 1)
+    for block in (first, again):
+        block.events.datas = ['{"model":"a"}']
+        block.ranges = [Applied(record, 0, None)]
+        block.uniques = [BlockUnique(record.id, 1, "s", (), NOON // 60, b"h" * 16, block.first)]
+    await database.writer.write_block(first)
+    cutting = CutShort(Options(url=clickhouse_url, database=database.name))
+    cutting.left = 2
+    writer = UsageWriter(cutting, lambda: history.NOW_MS)
+
+    with pytest.raises(Unavailable):
+        await writer.write_block(again)
+    database.merge("uniques")
+
+    assert database.ask("SELECT position FROM uniques") == [(0,)]
+    assert [row.value for row in await database.reader.query(query)] == [1]
     writer.close()
 
 

@@ -11,45 +11,17 @@ from connectors.clickhouse.sql import Parameters
 from domain.errors import Refused, Unavailable
 from domain.metering.filters import TextOp, TextTest
 from domain.metering.listing import EventListing
-from domain.metering.query import MeterQuery, ResultRow
-from domain.metering.rows import Row
+from domain.metering.query import MeterQuery
 from runtime.embedded.clickhouse import prepare_clickhouse
 from runtime.embedded.service import free_port
 from schemas.catalog import meter_of
-from schemas.sink_block import Block, BlockRow, EventColumns
-from schemas.state import Applied
-from tests.builders import ULIDS, a_meter_record
 from tests.conftest import start, stop
-from tests.integration.clickhouse.conftest import NOW_MS
+from tests.integration.clickhouse.counted import METER, NOON, a_block, the_count
 
 pytestmark = pytest.mark.integration
 
-METER = a_meter_record("calls", aggregation="COUNT")
-NOON = 1_772_712_000
 LONG = ["é'\\\0😀" * 200 + str(i) for i in range(100)]
 MANY = [f"subject-{i}" for i in range(10_000)]
-
-
-def a_block(subjects: list[str], first: int = 0) -> Block:
-    """One counted event for each subject."""
-    count = len(subjects)
-    positions = list(range(first, first + count))
-    events = EventColumns(
-        [f"e{p}" for p in positions], ["src"] * count, ["request"] * count, list(subjects), [NOON] * count, [""] * count,
-        [NOW_MS] * count, positions, [True] * count,
-    )  # fmt: skip
-    rows = [
-        BlockRow(ULIDS[0], 1, subject, (), NOON // 60, Row(p, p, 1))
-        for subject, p in zip(subjects, positions, strict=True)
-    ]
-    end = first + count
-    return Block(
-        "default", "om_default_events", 0, first, end, end, NOW_MS, events, rows, (), [Applied(METER, 0, None)]
-    )  # fmt: skip
-
-
-def the_count(value: int) -> list[ResultRow]:
-    return [ResultRow(window_start=NOON, window_end=NOON + 60, value=value)]
 
 
 async def test_filters_may_be_long_and_many(database):
