@@ -34,6 +34,7 @@ class Workload:
         self._random = random.Random(seed)
         self._seconds = defaultdict(lambda: self._random.sample(range(_DAY_S), _DAY_S // 8))
         self.accepted: dict[str, dict] = {}
+        self._repeatable: list[dict] = []
         self.sent = 0
 
     def publish_meters(self):
@@ -43,7 +44,8 @@ class Workload:
     def burst(self, count: int, *, timestamp_ms: int = 0):
         chance = self._random.random
         for _ in range(count):
-            event = self._again() if self.accepted and chance() < 0.1 else self._new()
+            again = bool(self._repeatable) and chance() < 0.1
+            event = self._random.choice(self._repeatable) if again else self._new()
             events = [event]
             if chance() < 0.1:
                 events += [self._new(event["subject"]) for _ in range(2)]
@@ -57,12 +59,13 @@ class Workload:
             self.sent += len(events)
         return self._producer.flush()
 
-    def _again(self):
-        return self.accepted[self._random.choice(list(self.accepted))]
+    def forget(self):
+        """Repeat nothing that was sent so far: the dedupe window forgets it."""
+        self._repeatable.clear()
 
     def _new(self, subject: str | None = None):
         pick = self._random
-        subject = subject or f"s{pick.randrange(_SUBJECTS)}"
+        subject = subject or f"subject-{pick.randrange(_SUBJECTS)}"
         second = self._seconds[subject].pop()
         event = an_event(
             f"e{len(self.accepted)}",
@@ -74,6 +77,7 @@ class Workload:
             model=pick.choice(["small", "large"]),
         )
         self.accepted[event["id"]] = event
+        self._repeatable.append(event)
         return event
 
     def expected(self) -> dict:

@@ -1,0 +1,102 @@
+"""Weeks that leave the dedupe window: dropped once, whatever happens meanwhile, and what comes later is counted on."""
+
+import time
+
+import pytest
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
+
+from schemas import state
+from streams.steps import Step
+from tests.topics import read_compacted
+from tests.workload import rows_in_state
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
+
+LONG_AGO_MS = int(time.time() * 1000) - 9 * state.WEEK_MS
+
+
+def stamp_by(cluster, who: str):
+    """CreateTime lets a test send what arrived weeks ago; the product wants LogAppendTime."""
+    admin = AdminClient({"bootstrap.servers": cluster.kafka, "log_level": 0})
+    entry = ConfigEntry("message.timestamp.type", who, incremental_operation=AlterConfigOpType.SET)
+    topic = ConfigResource(ResourceType.TOPIC, cluster.names.events, incremental_configs=[entry])
+    for done in admin.incremental_alter_configs([topic]).values():
+        done.result(30)
+
+
+def arrive_long_ago(cluster, count: int):
+    stamp_by(cluster, "CreateTime")
+    cluster.work.burst(count, timestamp_ms=LONG_AGO_MS)
+    cluster.work.forget()
+    stamp_by(cluster, "LogAppendTime")
+
+
+def test_a_week_is_dropped_once_whenever_the_worker_dies_and_restored_states_agree(cluster):
+    arrive_long_ago(cluster, 150)
+    cluster.work.publish_meters()
+    worker = cluster.worker().start().wait_ready()
+    arrive_long_ago(cluster, 150)
+    cluster.wait_exact()
+    worker.kill()
+
+    for step in (Step.EXPIRY_LOGGED, Step.EXPIRY_APPLIED, Step.EXPIRY_DROPPED):
+        for times in (1, 2):
+            cluster.run_until_dead(f"{step.value}:{times}", size=60)
+    worker.start().wait_ready()
+    cluster.work.burst(200)
+    cluster.wait_exact()
+    worker.wait_until(lambda: no_old_weeks(cluster, worker), what="expiry")
+
+    here = rows_in_state(cluster.directory, cluster.namespace)
+    published = read_compacted(cluster.kafka, cluster.names.usage)
+    cluster.forget_state()
+    worker.start().wait_ready()
+    worker.stop()
+    restored = rows_in_state(cluster.directory, cluster.namespace)
+    assert restored == here
+    assert published.keys() == here.keys()
+    cluster.worker().start().wait_ready()
+    cluster.work.burst(50)
+    cluster.wait_exact()
+
+
+def no_old_weeks(cluster, worker) -> bool:
+    """Stops the worker when every partition's state begins this year."""
+    if worker.metric("meterstream_state_weeks_dropped_total") == 0:
+        cluster.work.burst(20)
+    changelog = read_compacted(cluster.kafka, cluster.names.changelog)
+    old = [key for key in changelog if key[:1] in b"wi" and int.from_bytes(key[1:3]) < week_now()]
+    if old:
+        cluster.work.burst(20)
+        time.sleep(0.2)
+        return False
+    worker.stop()
+    return True
+
+
+def week_now() -> int:
+    return state.week_of(int(time.time() * 1000))
+
+
+def test_a_late_event_opens_a_new_row_when_its_week_is_gone(cluster):
+    cluster.work.publish_meters()
+    worker = cluster.worker().start().wait_ready()
+    arrive_long_ago(cluster, 100)
+    cluster.wait_exact()
+    cluster.work.burst(100)
+    worker.wait_until(
+        lambda: (
+            cluster.work.burst(10) and worker.metric("meterstream_state_weeks_dropped_total") >= 3
+        ),
+        what="expiry",
+    )
+
+    cluster.work.burst(300)
+
+    cluster.wait_exact()
