@@ -307,35 +307,54 @@ def test_any_number_of_owners_and_crashes_give_the_oracles_state_at_length(log, 
     check(log, steps, cache)
 
 
-def test_the_steps_do_meet_rivals_and_compaction():
-    """A guard for the test itself: a known story in which a batch is left out, mended and compacted."""
-    text = json.dumps({"specversion": "1.0", "source": "s", "type": "request", "subject": "s1"})
-    records = [
-        a_record(i, BASE_MS, f'{text[:-1]}, "id": "{i}", "data": {{"n": {i}}}}}'.encode())
-        for i in range(12)
-    ]
-    events = [
-        (record_start(i), oracle.Event(id=str(i), subject="s1", type="request",
-         second=BASE_SECOND, data={"n": i}, source="s")) for i in range(12)
-    ]  # fmt: skip
-    steps = [
-        ("land", "A"),
-        ("fold", "A", 3, 100),
-        ("start", "B", [], False, None),
-        ("fold", "B", 2, 100),
-        ("send", "A"),
-        ("send", "B"),
-        ("apply", "A"),
-        ("fold", "A", 2, 100),
-        ("land", "A"),
-        ("start", "A", [1, 1, 1], False, None),
-        ("compact", 0),
-        ("fold", "A", 2, 100),
-        ("land", "A"),
-        ("compact", 0),
-    ]
+def a_plain_log(count=12):
+    """Events of one subject and minute, one a record: every chunk changes the same rows."""
+    records, events = [], []
+    for i in range(count):
+        event = {"specversion": "1.0", "id": f"{i}", "source": "s", "type": "request"}
+        text = json.dumps({**event, "subject": "s1", "data": {"n": i}})
+        records.append(a_record(i, BASE_MS, text.encode()))
+        told = {"id": f"{i}", "source": "s", "subject": "s1", "type": "request", "data": {"n": i}}
+        events.append((record_start(i), oracle.Event(**told, second=BASE_SECOND)))
+    return records, events
 
-    world = check((records, events), steps)
 
-    assert world.changelog.left_out == 2
-    assert world.deaths == 1
+LANDED, BACK = ("land", "A"), ("start", "A", [1] * 40, False, None)
+
+
+@pytest.mark.parametrize(
+    ("steps", "left_out", "deaths"),
+    [
+        pytest.param(
+            [("race", 4, 2, False, []), ("compact", 0), ("fold", "A", 2, 100), LANDED],
+            1, 0, id="older rows arrive late, are mended, and the newer ones are compacted away",
+        ),
+        pytest.param(
+            [("race", 3, 6, True, [0, 1, 2, 3, 4]), ("fold", "A", 3, 100), LANDED],
+            2, 0, id="a chunk that goes further, but does not know of a new meter",
+        ),
+        pytest.param(
+            [("race", 2, 2, True, [4]), ("kill", "A"), ("compact", 0), BACK],
+            1, 0, id="a chunk that counts for a meter which stopped before it",
+        ),
+        pytest.param(
+            [LANDED, ("fold", "A", 3, 100), ("start", "B", [], False, None), ("fold", "B", 2, 100),
+             ("send", "A"), ("send", "B"), ("apply", "A"), ("fold", "A", 2, 100), LANDED,
+             BACK, ("compact", 0), ("fold", "A", 2, 100), LANDED, ("compact", 0)],
+            2, 1, id="the owner stops when somebody wrote in between, and what it sent is left out too",
+        ),
+        pytest.param(
+            [LANDED, ("fold", "A", 4, 2), ("send", "A"), ("kill", "A"), BACK, ("fold", "A", 4, 100),
+             ("arrive",), LANDED, BACK, LANDED],
+            1, 1, id="a late chunk counts when nobody wrote before it, and who came back stops",
+        ),
+        pytest.param(
+            [("race", 4, 2, False, []), ("kill", "A"), ("start", "A", [], True, 1), BACK],
+            1, 0, id="killed after mending was logged, before it was noted",
+        ),
+    ],
+)  # fmt: skip
+def test_known_stories_of_rivals(steps, left_out, deaths):
+    world = check(a_plain_log(), steps)
+
+    assert (world.changelog.left_out, world.deaths) == (left_out, deaths)
