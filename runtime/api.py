@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
+from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
@@ -229,6 +231,8 @@ def _relay(config: Config, on_failure: Callable[[BaseException], None]) -> Relay
 def run(config: Config, *, port: int | None = None) -> None:
     """Run until SIGTERM or SIGINT; exits with 1 and one line when it cannot."""
     set_up_logging()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)  # uvicorn raises the signal again when it has finished
     chosen = config.api.port if port is None else port
     try:
         listening = socket.create_server((config.api.host, chosen), backlog=_BACKLOG)
@@ -239,3 +243,7 @@ def run(config: Config, *, port: int | None = None) -> None:
     process.serve(listening)
     if process.problem is not None:
         sys.exit(f"api: {process.problem}")
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
