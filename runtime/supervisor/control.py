@@ -51,8 +51,9 @@ def status(home: Path) -> list[Part]:
 def show(parts: Sequence[Part], console: Console) -> None:
     """The status for people."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("name", "pid", "ready", "address"):
+    for heading in ("name", "pid", "ready"):
         table.add_column(heading, no_wrap=True, justify="right" if heading == "pid" else "left")
+    table.add_column("address", overflow="fold")
     for part in parts:
         state = "[green]yes[/]" if part.ready else "[red]no[/]"
         table.add_row(part.name, str(part.pid or "-"), state, part.address)

@@ -154,8 +154,15 @@ class Stack:
     async def _all_ready(self) -> None:
         await asyncio.gather(*(self._external_ready(member) for member in self._plan.external))
         await asyncio.gather(*(event.wait() for event in self._prepared.values()))
-        while not all(child.ready.is_set() for child in self._children.values()):
+        while not await self._all_answer():
             await asyncio.gather(*(child.ready.wait() for child in self._children.values()))
+
+    async def _all_answer(self) -> bool:
+        """All of them at one moment: the second worker takes partitions from the first, a service may just have died."""
+        children = self._children.values()
+        if not all(child.ready.is_set() for child in children):
+            return False
+        return all(await asyncio.gather(*(in_thread(c.service.answers) for c in children)))
 
     async def _external_ready(self, member: Member) -> None:
         while not await in_thread(lambda: answers(member.role, member.target)):  # noqa: ASYNC110 - another process
