@@ -62,6 +62,7 @@ class PartitionStore:
     def __init__(self, path: Path, memory: SharedMemory, options: StoreOptions) -> None:
         self._path = path
         self._options = options
+        self._closed = False
         path.parent.mkdir(parents=True, exist_ok=True)
         self._refuse_condemned()
         with self._rocksdb():
@@ -116,9 +117,11 @@ class PartitionStore:
             raise failure from error
 
     def close(self) -> None:
-        """Write the memtables and release the lock: the state can be opened again at once."""
-        self._weeks.close()
-        self._db.close()
+        """Write the memtables and release the lock: the state can be opened again at once. Closing twice is harmless."""
+        if not self._closed:
+            self._closed = True
+            self._weeks.close()
+            self._db.close()
 
     # -- where it stands
 

@@ -153,6 +153,7 @@ def race(ours, theirs, activated, live_meters):
     """A goes on, and perhaps learns of meters; then what B folded from the same place arrives; A comes back."""
     return [
         ("start", "A", [], False, None),
+        ("land", "A"),
         ("start", "B", [], True, None),
         ("fold", "B", theirs, 2),
         ("fold", "A", ours, 100),
@@ -308,13 +309,19 @@ def test_any_number_of_owners_and_crashes_give_the_oracles_state_at_length(log, 
 
 
 def a_plain_log(count=12):
-    """Events of one subject and minute, one a record: every chunk changes the same rows."""
+    """Events of one subject and minute, one a record, the last ones repeated: every chunk changes the same rows."""
     records, events = [], []
     for i in range(count):
-        event = {"specversion": "1.0", "id": f"{i}", "source": "s", "type": "request"}
+        event = {"specversion": "1.0", "id": f"{i % 8}", "source": "s", "type": "request"}
         text = json.dumps({**event, "subject": "s1", "data": {"n": i}})
         records.append(a_record(i, BASE_MS, text.encode()))
-        told = {"id": f"{i}", "source": "s", "subject": "s1", "type": "request", "data": {"n": i}}
+        told = {
+            "id": f"{i % 8}",
+            "source": "s",
+            "subject": "s1",
+            "type": "request",
+            "data": {"n": i},
+        }
         events.append((record_start(i), oracle.Event(**told, second=BASE_SECOND)))
     return records, events
 
