@@ -138,6 +138,8 @@ class EventProducer:
                 "bootstrap.servers": kafka,
                 "partitioner": "murmur2_random",
                 "linger.ms": 5,
+                "message.max.bytes": 64_000_000,
+                "compression.type": "lz4",
                 "log_level": 0,
             }
         )
