@@ -20,7 +20,13 @@ class TopicAdmin:
     """Creates and verifies topics."""
 
     def __init__(self, bootstrap_servers: str, timeout_s: float = 10.0) -> None:
-        self._admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+        self._admin = AdminClient(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "log_level": 0,
+                "reconnect.backoff.max.ms": 500,  # a broker that starts beside us is found at once
+            }
+        )
         self._timeout_s = timeout_s
         self._servers = bootstrap_servers
 

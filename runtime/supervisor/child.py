@@ -37,9 +37,9 @@ class Surroundings:
 
 
 class Child:
-    """A service and the process that runs it now."""
+    """A service and the process that runs it now. `began`: when its preparation began, on the monotonic clock."""
 
-    def __init__(self, service: Service, log: LogFile, around: Surroundings) -> None:
+    def __init__(self, service: Service, log: LogFile, around: Surroundings, began: float) -> None:
         self.service = service
         self.log = log
         self.ready = asyncio.Event()
@@ -48,7 +48,7 @@ class Child:
         self._backoff = Backoff(around.backoff)
         self._running: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
-        self._began = time.monotonic()
+        self._began = began
         self._deaths = 0
         self._was_ready = False
 

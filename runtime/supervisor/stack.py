@@ -26,7 +26,7 @@ from runtime.supervisor.speech import Speech
 from runtime.supervisor.state import Member, RunState, read_state, write_state
 
 _ROLES_LAST_FIRST = (("api",), ("worker",), ("kafka", "postgres", "clickhouse"))
-_LOOK_EVERY_S = 2.0
+_LOOK_EVERY_S, _ASK_AGAIN_S = 2.0, 0.1
 _LEFTOVER_STOP_S = 30.0
 _IMPATIENT = 130
 
@@ -129,11 +129,12 @@ class Stack:
                 task.result()
 
     async def _keep(self, wanted: Wanted) -> None:
+        began = time.monotonic()
         service = await in_thread(wanted.prepare)
         if self._stop.is_set():
             return
         child = self._children[wanted.name] = Child(
-            service, self._log_file(wanted.name), self._around
+            service, self._log_file(wanted.name), self._around, began
         )
         self._prepared[wanted.name].set()
         await child.keep_running()
@@ -156,6 +157,7 @@ class Stack:
         await asyncio.gather(*(event.wait() for event in self._prepared.values()))
         while not await self._all_answer():
             await asyncio.gather(*(child.ready.wait() for child in self._children.values()))
+            await asyncio.sleep(_ASK_AGAIN_S)
 
     async def _all_answer(self) -> bool:
         """All of them at one moment: the second worker takes partitions from the first, a service may just have died."""
