@@ -26,7 +26,7 @@ class InvariantBroken(Exception):
 
 
 class StateFull(Exception):
-    """More ids than `dedupe.max_ids` inside the dedupe window: events can no longer be judged."""
+    """More ids than `dedupe.ids_max` inside the dedupe window: events can no longer be judged."""
 
 
 def translate(path: Path, error: Exception) -> Exception:

@@ -340,7 +340,7 @@ class PartitionStore:
         total = self._weeks.ids + batch.ids
         if batch.ids and total > self._options.ids_max:
             raise StateFull(
-                f"{self._path}: {total} ids inside the dedupe window, dedupe.max_ids is {self._options.ids_max}: "
+                f"{self._path}: {total} ids inside the dedupe window, dedupe.ids_max is {self._options.ids_max}: "
                 "raise it, or add partitions"
             )
         with self._rocksdb():

@@ -63,7 +63,7 @@ def test_a_new_state_stands_at_the_beginning(store):
 def test_more_ids_than_allowed_are_refused_and_nothing_is_written(store):
     apply(store, ids=3)
 
-    with pytest.raises(StateFull, match=r"dedupe\.max_ids is 3"):
+    with pytest.raises(StateFull, match=r"dedupe\.ids_max is 3"):
         apply(store, base=3)
 
     assert (store.ids, store.source_next) == (3, 3)
