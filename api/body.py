@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
@@ -14,10 +15,19 @@ from domain.errors import Refused, Unavailable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyBounds:
-    """Bytes of one request's body, and of all bodies in memory."""
+    """Bytes of one request's body, and of all bodies in memory; seconds that a body may take to arrive."""
 
     bytes_max: int
     in_flight_bytes_max: int
+    read_s_max: float = 60.0
+
+
+@dataclass(slots=True)
+class _Body:
+    """What has arrived of one body."""
+
+    chunks: list[bytes] = field(default_factory=list)
+    size: int = 0
 
 
 class Bodies:
@@ -29,21 +39,32 @@ class Bodies:
 
     @asynccontextmanager
     async def read(self, request: Request) -> AsyncIterator[bytes]:
-        """The whole body, held until the block ends. Refused (`body_too_large`) as soon as it is known, Unavailable."""
+        """The whole body, held until the block ends.
+
+        Refused (`body_too_large`) as soon as that is known, Refused (`body_too_slow`), Unavailable when too much is held.
+        """
         announced = request.headers.get("content-length", "")
         if announced.isascii() and announced.isdigit():
             self._check(int(announced))
-        chunks: list[bytes] = []
-        size = 0
+        body = _Body()
         try:
-            async for chunk in request.stream():
-                self._check(size + len(chunk))
-                self._hold(len(chunk))
-                size += len(chunk)
-                chunks.append(chunk)
-            yield chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            await self._fill(body, request)
+            yield body.chunks[0] if len(body.chunks) == 1 else b"".join(body.chunks)
         finally:
-            self._hold(-size)
+            self._hold(-body.size)
+
+    async def _fill(self, body: _Body, request: Request) -> None:
+        try:
+            async with asyncio.timeout(self._bounds.read_s_max):
+                async for chunk in request.stream():
+                    self._check(body.size + len(chunk))
+                    self._hold(len(chunk))
+                    body.size += len(chunk)
+                    body.chunks.append(chunk)
+        except TimeoutError:
+            raise Refused(
+                "body_too_slow", f"a body arrives within {self._bounds.read_s_max:g} s"
+            ) from None
 
     def _check(self, size: int) -> None:
         if size > self._bounds.bytes_max:

@@ -25,7 +25,7 @@ STATUS: dict[type[Exception], int] = {
     ClientDisconnect: 408,
     Unavailable: 503,
 }
-STATUS_OF_CODE = {"body_too_large": 413, "event_too_large": 413}
+STATUS_OF_CODE = {"body_too_large": 413, "event_too_large": 413, "body_too_slow": 408}
 
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}\Z", re.ASCII)
 _RETRY_AFTER_S = "1"

@@ -190,6 +190,7 @@ class ApiProcess:
                 BodyBounds(
                     bytes_max=config.api.body_bytes_max,
                     in_flight_bytes_max=config.api.in_flight_bytes_max,
+                    read_s_max=config.api.read_timeout.total_seconds(),
                 )
             ),
         )

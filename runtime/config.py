@@ -80,6 +80,7 @@ class ApiConfig(_Section):
     body_bytes_max: int = Field(16 << 20, ge=1024)
     in_flight_bytes_max: int = Field(256 << 20, ge=1024)
     connections_max: int = Field(10_000, ge=1)
+    read_timeout: Duration = timedelta(seconds=60)
     produce_queue_max: int = Field(500_000, ge=1000)
     produce_timeout: Duration = timedelta(seconds=10)
 

@@ -81,6 +81,7 @@ class AnApp:
     now: datetime = NOON
     bytes_max: int = 16 << 20
     in_flight_bytes_max: int = 64 << 20
+    read_s_max: float = 60.0
     reserved: tuple[str, ...] = ()
 
     def __post_init__(self):
@@ -98,7 +99,11 @@ class AnApp:
             ),
             rules=MeterRules(namespace="default", reserved_event_types=self.reserved),
             bodies=Bodies(
-                BodyBounds(bytes_max=self.bytes_max, in_flight_bytes_max=self.in_flight_bytes_max)
+                BodyBounds(
+                    bytes_max=self.bytes_max,
+                    in_flight_bytes_max=self.in_flight_bytes_max,
+                    read_s_max=self.read_s_max,
+                )
             ),
         )
         self.app = create_app(calls)

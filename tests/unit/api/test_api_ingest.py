@@ -1,5 +1,6 @@
 """Taking events in: nothing is appended unless all of a request is right."""
 
+import asyncio
 import json
 
 import pytest
@@ -227,3 +228,20 @@ async def test_bodies_of_all_requests_together_are_bounded_and_given_back():
 
     assert problem_of(too_much)[0] == 503
     assert [answer.status_code for answer in afterwards] == [204, 204, 204]
+
+
+async def test_a_body_that_does_not_arrive_is_given_up():
+    async def chunks():
+        yield b"["
+        await asyncio.sleep(30)
+        yield b"]"
+
+    app = AnApp(read_s_max=0.05, in_flight_bytes_max=100)
+    answers = [
+        await app.client.post(
+            "/api/v1/events", content=chunks(), headers={"content-type": "application/json"}
+        )
+        for _ in range(2)
+    ]
+
+    assert [problem_of(answer)[:2] for answer in answers] == [(408, "body_too_slow")] * 2
