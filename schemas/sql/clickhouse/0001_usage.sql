@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS usage (
 ) ENGINE = ReplacingMergeTree(position)
 PARTITION BY if(toYear(minute) BETWEEN 2000 AND 2099, toYYYYMM(minute), 0)
 ORDER BY (namespace, meter, version, toDate32(minute), subject, minute, groups, partition, epoch, part)
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 2048;
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 1024;
 
 -- A value is kept with the lowest position that brought it, so that reads can leave out what is not visible yet.
 CREATE TABLE IF NOT EXISTS uniques (
@@ -67,7 +67,7 @@ CREATE TABLE IF NOT EXISTS uniques (
 ) ENGINE = ReplacingMergeTree(earliness)
 PARTITION BY if(toYear(minute) BETWEEN 2000 AND 2099, toYYYYMM(minute), 0)
 ORDER BY (namespace, meter, version, toDate32(minute), subject, minute, groups, hash)
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 2048;
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 1024;
 
 -- The positions of a partition whose events are in the rows of a meter version: [from_position, until_position).
 CREATE TABLE IF NOT EXISTS meter_ranges (
