@@ -236,7 +236,8 @@ def run(config: Config, *, port: int | None = None) -> None:
         signal.signal(number, _end)  # uvicorn raises the signal again when it has finished
     chosen = config.api.port if port is None else port
     try:
-        listening = socket.create_server((config.api.host, chosen), backlog=_BACKLOG)
+        family = socket.AF_INET6 if ":" in config.api.host else socket.AF_INET
+        listening = socket.create_server((config.api.host, chosen), family=family, backlog=_BACKLOG)
     except OSError as error:
         sys.exit(f"api: cannot listen on {config.api.host}:{chosen}: {error.strerror}")
     log.info("listening", extra={"port": listening.getsockname()[1]})

@@ -30,6 +30,7 @@ from domain.metering.windows import WindowSize, utc
 _ClientId = Annotated[str, msgspec.Meta(min_length=1, max_length=36)]
 _MOST = msgspec.Meta(max_length=100)
 _DOUBLE_MAX = 1.7976931348623157e308
+_WHOLE_MAX = 2**53
 
 
 class QueryParameters(msgspec.Struct, kw_only=True, rename="camel"):
@@ -130,24 +131,29 @@ def _shown(request: Request, question: Question, answer: Answer) -> Response:
     return json_answer(
         {
             **{name: value for name, value in echoed.items() if value is not None},
-            "data": [_row(row) for row in answer.rows],
+            "data": [_row(question, row) for row in answer.rows],
         }
     )
 
 
-def _row(row: ResultRow) -> dict[str, Any]:
+def _row(question: Question, row: ResultRow) -> dict[str, Any]:
+    """Without windows a bound that was given is shown as it was given, with its fraction."""
+    start, end = utc(row.window_start), utc(row.window_end)
+    if question.window_size is None:
+        start, end = question.start or start, question.end or end
     return {
         "value": as_double(row.value),
-        "windowStart": utc(row.window_start),
-        "windowEnd": utc(row.window_end),
+        "windowStart": start,
+        "windowEnd": end,
         "subject": row.subject,
         "groupBy": dict(row.groups),
     }
 
 
 def as_double(value: Number) -> int | float:
-    """A value for JSON; a sum past the largest double is shown as the largest, since JSON has no infinity."""
-    return max(-_DOUBLE_MAX, min(_DOUBLE_MAX, json_number(value)))
+    """A value for JSON, which reads numbers as doubles: whole ones without a point, one past the largest as the largest."""
+    number = max(-_DOUBLE_MAX, min(_DOUBLE_MAX, json_number(value)))
+    return int(number) if abs(number) <= _WHOLE_MAX and number == int(number) else number
 
 
 QUERY = Resource("/api/v1/meters/{id_or_slug}/query", {"GET": query_get, "POST": query_post})

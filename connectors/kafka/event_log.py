@@ -168,6 +168,8 @@ class KafkaEventLog:
             log.warning("Kafka", extra={"cause": error.str()})
 
     def _ask(self) -> None:
+        if not self._thread.is_alive():
+            raise Unavailable("the thread that serves Kafka's acknowledgements has ended")
         try:
             found = self._producer.list_topics(timeout=_METADATA_S)
         except KafkaException as error:

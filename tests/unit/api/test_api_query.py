@@ -293,6 +293,20 @@ async def test_rows_as_json():
     ]
 
 
+async def test_without_windows_the_bounds_are_shown_as_they_were_given():
+    app = await an_app()
+    app.usage.rows = [ResultRow(window_start=HOUR, window_end=HOUR + 3600, value=Decimal("15.000"))]
+
+    bounds = "from=2024-03-05T11:00:00.25%2B01:00&to=2024-03-05T11:00:00.001Z"
+    (row,) = (await app.get(f"{PATH}?{bounds}")).json()["data"]
+    (windowed,) = (await app.get(f"{PATH}?{bounds}&windowSize=HOUR")).json()["data"]
+
+    assert row["windowStart"] == "2024-03-05T10:00:00.250000Z"
+    assert row["windowEnd"] == "2024-03-05T11:00:00.001000Z"
+    assert windowed["windowStart"] == "2024-03-05T10:00:00Z"
+    assert repr(row["value"]) == "15"
+
+
 async def test_rows_as_csv_have_the_groups_in_the_order_asked_and_six_decimals():
     app = await an_app()
     app.usage.rows = ROWS
