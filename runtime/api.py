@@ -138,6 +138,9 @@ class ApiProcess:
             ConfigProblem,
         ) as problem:
             self._fail(problem)
+        except Exception as problem:  # noqa: BLE001 - ours: a process that can never serve ends and is started again
+            log.critical("the api cannot start", exc_info=problem)
+            self._fail(problem)
 
     def _fail(self, problem: BaseException) -> None:
         """End the process: waiting would not help."""

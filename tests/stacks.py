@@ -14,6 +14,8 @@ import msgspec
 import psutil
 
 from runtime.supervisor import control
+from runtime.supervisor.processes import find
+from runtime.supervisor.state import read_state
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = (sys.executable, "-m", "runtime.cli")
@@ -81,6 +83,12 @@ class Stack:
         """What `meterstream status --json` says, without a new Python each time."""
         parts = msgspec.to_builtins(control.status(self.data_dir))
         return {part["name"]: part for part in parts}
+
+    def pid(self, name) -> int | None:
+        """Of the process that runs now, without asking whether it answers."""
+        members = {member.name: member for member in read_state(self.data_dir).members}
+        process = find(members[name].process)
+        return process.pid if process is not None else None
 
     def wait_all_ready(self, seconds=90):
         def ready():

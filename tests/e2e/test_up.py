@@ -106,7 +106,7 @@ def test_a_killed_child_comes_back_on_its_port_and_events_count(stack, api, sent
     before = stack.status()[name]
 
     os.kill(before["pid"], signal.SIGKILL)
-    stack.wait(lambda: (stack.status()[name]["pid"] or before["pid"]) != before["pid"], "new pid")
+    stack.wait(lambda: stack.pid(name) not in (None, before["pid"]), "new pid")
     count_one_more(api, sent)
 
     after = stack.wait_all_ready()[name]
