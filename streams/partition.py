@@ -63,7 +63,7 @@ class _Flight:
 
     folded: Folded
     changelog_end: Awaitable[int]
-    others: list[Awaitable[None]]
+    others: Sequence[Awaitable[None]]
     acknowledge: Acknowledge | None
     sent_at: float
 
@@ -226,13 +226,14 @@ class Partition:
             return
         others = []
         if folded.usage:
-            others.append(await self._log.append_usage(self.partition, folded.usage))
+            others.append(_watched(await self._log.append_usage(self.partition, folded.usage)))
         if decoded.rejected:
-            others.append(await self._log.append_rejected(self.partition, decoded.rejected))
+            sent = await self._log.append_rejected(self.partition, decoded.rejected)
+            others.append(_watched(sent))
         if decoded.forwarded:
-            others.append(await self._log.append_forwarded(decoded.forwarded))
+            others.append(_watched(await self._log.append_forwarded(decoded.forwarded)))
         records = folded.changelog(self._author())
-        changelog_end = await self._log.append_changelog(self.partition, records)
+        changelog_end = _watched(await self._log.append_changelog(self.partition, records))
         self._log_end += len(records)
         self._reached(Step.CHUNK_SENT)
         self._landed.clear()
@@ -353,3 +354,10 @@ class Partition:
         self._landed.set()
         for _ in self._flights:
             self._room.release()
+
+
+def _watched(sent: Awaitable[_T]) -> asyncio.Future[_T]:
+    """`sent` under way, and no complaint when it fails after the partition has failed for another reason."""
+    future = asyncio.ensure_future(sent)
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return future

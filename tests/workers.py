@@ -131,7 +131,7 @@ class WorkerProcess:
 class EventProducer:
     """A producer as users write one: librdkafka with Java's partitioner; remembers where each partition ends."""
 
-    def __init__(self, kafka: str, namespace: str):
+    def __init__(self, kafka: str, namespace: str, compression: str = "lz4"):
         self.names = topics.names(namespace)
         self._producer = Producer(
             {
@@ -139,7 +139,7 @@ class EventProducer:
                 "partitioner": "murmur2_random",
                 "linger.ms": 5,
                 "message.max.bytes": 64_000_000,
-                "compression.type": "lz4",
+                "compression.type": compression,
                 "log_level": 0,
             }
         )

@@ -1,0 +1,109 @@
+"""A partition on a real store with a log that only remembers."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from schemas import changelog
+from streams.partition import Chunk, Partition, PartitionOptions
+from streams.steps import unwatched
+from tables.store import PartitionStore, SharedMemory, StoreOptions
+
+
+@dataclass(frozen=True)
+class ARecord:
+    offset: int
+    value: bytes | None
+    timestamp: int = 1_790_000_000_000
+    key: bytes | None = None
+
+
+def a_chunk(
+    *values: bytes | None, at: int = 0, start: int | None = None, timestamp=1_790_000_000_000
+):
+    records = [ARecord(at + i, value, timestamp) for i, value in enumerate(values)]
+    return Chunk(at if start is None else start, records)
+
+
+@dataclass
+class FakeLog:
+    """Acknowledges when `gate` is open; fails when told to."""
+
+    changelog: list = field(default_factory=list)
+    batches: list = field(default_factory=list)
+    usage: dict = field(default_factory=dict)
+    rejected: list = field(default_factory=list)
+    forwarded: list = field(default_factory=list)
+    fails: BaseException | None = None
+    refuses: BaseException | None = None
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self):
+        self.gate.set()
+
+    async def append_changelog(self, partition, records):
+        self.batches.append(list(records))
+        self.changelog += records
+        return self._acknowledged(len(self.changelog))
+
+    async def append_usage(self, partition, records):
+        if self.refuses:
+            raise self.refuses
+        self.usage.update(records)
+        return self._acknowledged(None)
+
+    async def append_rejected(self, partition, events):
+        self.rejected += events
+        return self._acknowledged(None)
+
+    async def append_forwarded(self, events):
+        self.forwarded += events
+        return self._acknowledged(None)
+
+    async def _acknowledged(self, result):
+        await self.gate.wait()
+        if self.fails:
+            raise self.fails
+        return result
+
+    def live_keys(self) -> set[bytes]:
+        newest = dict(self.changelog)
+        return {
+            key for key, value in newest.items() if value is not None and key != changelog.MARKER
+        }
+
+
+class Owned:
+    """A partition with what it told: acknowledgements, failures, what the sink would get."""
+
+    def __init__(
+        self, path, log: FakeLog, *, window_ms: int = 32 * 86_400_000, reached=unwatched, **options
+    ):
+        self.failures: list[BaseException] = []
+        self.acknowledged: list[int] = []
+        self.folded = []
+        store_options = StoreOptions(window_ms=window_ms)
+        self.store = PartitionStore(path, SharedMemory(store_options), store_options)
+        self.store.claim("topic", 0)
+        self.partition = Partition(
+            self.store,
+            log,
+            partition=0,
+            owner_of=lambda subject: 0,
+            options=PartitionOptions(namespace="default", **options),
+            on_applied=lambda number, folded: self.folded.append(folded),
+            on_failure=self._fail,
+            reached=reached,
+        )
+
+    async def _fail(self, error):
+        self.failures.append(error)
+
+    async def submit(self, chunk):
+        async def acknowledge():
+            self.acknowledged.append(chunk.records[-1].offset)
+
+        await self.partition.submit(chunk, acknowledge)
+
+    async def settle(self):
+        async with self.partition.standing_still():
+            pass
