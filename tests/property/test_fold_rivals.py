@@ -21,7 +21,7 @@ from domain.metering.rows import mean_of, total_of
 from domain.metering.windows import WindowSize
 from schemas import state
 from schemas.catalog import meter_of
-from schemas.position import position, record_start
+from schemas.position import position
 from schemas.state import WEEK_MS
 from streams.folding import stored_changes
 from tables.store import PartitionStore, StoreOptions
@@ -294,7 +294,7 @@ def assert_read_back(world, last):
 quiet = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=quiet)
+@settings(max_examples=100, deadline=None, suppress_health_check=quiet)
 @given(logs(), st.lists(step, max_size=40), st.sampled_from([0, 10_000]))
 def test_any_number_of_owners_and_crashes_give_the_oracles_state(log, steps, row_cache_max):
     check(log, steps, row_cache_max)
@@ -308,13 +308,11 @@ def test_any_number_of_owners_and_crashes_give_the_oracles_state_at_length(log, 
     check(log, steps, cache)
 
 
-def a_plain_log(count=12):
-    """Events of one subject and minute, one a record, the last ones repeated: every chunk changes the same rows."""
-    records, events = [], []
+def a_plain_log(count=12, each=1):
+    """Events of one subject and minute, the last ones repeated, a week after every fourth record: one row for all."""
+    records, events, texts = [], [], []
+    time = datetime.fromtimestamp(BASE_SECOND, UTC).isoformat()
     for i in range(count):
-        event = {"specversion": "1.0", "id": f"{i % 8}", "source": "s", "type": "request"}
-        text = json.dumps({**event, "subject": "s1", "data": {"n": i}})
-        records.append(a_record(i, BASE_MS, text.encode()))
         told = {
             "id": f"{i % 8}",
             "source": "s",
@@ -322,7 +320,13 @@ def a_plain_log(count=12):
             "type": "request",
             "data": {"n": i},
         }
-        events.append((record_start(i), oracle.Event(**told, second=BASE_SECOND)))
+        texts.append(json.dumps({"specversion": "1.0", **told, "time": time}))
+        offset = len(records)
+        events.append((position(offset, len(texts) - 1), oracle.Event(**told, second=BASE_SECOND)))
+        if len(texts) == each:
+            value = texts[0] if each == 1 else f"[{','.join(texts)}]"
+            records.append(a_record(offset, BASE_MS + offset // 4 * WEEK_MS, value.encode()))
+            texts = []
     return records, events
 
 
@@ -365,3 +369,24 @@ def test_known_stories_of_rivals(steps, left_out, deaths):
     world = check(a_plain_log(), steps)
 
     assert (world.changelog.left_out, world.deaths) == (left_out, deaths)
+
+
+def test_a_worker_that_ends_inside_a_record_goes_on_inside_it():
+    steps = [LANDED, ("fold", "A", 1, 2), ("send", "A"), ("apply", "A"), ("kill", "A"), BACK,
+             ("fold", "A", 2, 2), ("send", "A"), ("apply", "A"), ("kill", "A")]  # fmt: skip
+
+    check(a_plain_log(each=3), steps)
+
+
+def test_a_row_stays_in_its_week_when_it_is_loaded_again():
+    steps = [
+        LANDED,
+        ("fold", "A", 6, 100),
+        LANDED,
+        ("kill", "A"),
+        BACK,
+        ("fold", "A", 6, 100),
+        LANDED,
+    ]
+
+    check(a_plain_log(), steps)
