@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from domain.metering.rows import Row
 from schemas.state import Applied
@@ -24,8 +25,7 @@ class EventColumns:
     accepted: list[bool] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class BlockRow:
+class BlockRow(NamedTuple):
     """A row of usage as of the end of the block or later; it is absolute, so writing it again changes nothing."""
 
     meter: str

@@ -7,9 +7,12 @@ leave out by position. An insert over several months is not one atom: reads see 
 from __future__ import annotations
 
 import asyncio
+from array import array
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+from clickhouse_connect.datatypes.registry import get_from_name
 
 from connectors.clickhouse.client import Clients
 from domain.metering.rows import Number
@@ -40,6 +43,9 @@ _RANGE_COLUMNS = (
 _VISIBLE_COLUMNS = ("topic", "partition", "position", "at")
 _TOKENED = ("events", "uniques", "usage")
 _FROM_STREAM = 1
+_EXACT_COLUMNS = frozenset(("total", "least", "most", "latest"))
+_INTEGER = get_from_name("Int64")
+_NULLABLE_INTEGER = get_from_name("Nullable(Int64)")
 
 
 class UsageWriter:
@@ -89,7 +95,11 @@ class UsageWriter:
     def _insert(
         self, table: str, block: Block, names: Sequence[str], columns: list[list[Any]]
     ) -> None:
-        settings: dict[str, object] = {"async_insert": 0, "max_partitions_per_insert_block": 0}
+        settings: dict[str, object] = {
+            "async_insert": 0,
+            "max_partitions_per_insert_block": 0,
+            "input_format_native_allow_types_conversion": 1,
+        }
         if table in _TOKENED:
             settings["insert_deduplication_token"] = f"{block.token}:{table}"
         with self._clients.client() as client:
@@ -101,7 +111,7 @@ class UsageWriter:
                 table,
                 columns,
                 column_names=names,
-                column_types=types,
+                column_types=list(map(_narrowed, names, types, columns)),
                 column_oriented=True,
                 settings=settings,
             )
@@ -131,7 +141,9 @@ def _row_columns(block: Block, stored_ms: int) -> list[list[Any]]:
     found = [r.row for r in rows]
     count = len(rows)
     latest = [row.latest for row in found]
-    values = [None if x is None else x.value for x in latest]
+    least, least_outside = _lanes([row.least for row in found])
+    most, most_outside = _lanes([row.most for row in found])
+    newest, newest_outside = _lanes([None if x is None else x.value for x in latest])
     return [
         [block.namespace] * count,
         [r.meter for r in rows],
@@ -147,14 +159,14 @@ def _row_columns(block: Block, stored_ms: int) -> list[list[Any]]:
         [row.numeric for row in found],
         [row.total for row in found],
         [row.outside for row in found],
-        [_exact(row.least) for row in found],
-        [_float(row.least) for row in found],
-        [_exact(row.most) for row in found],
-        [_float(row.most) for row in found],
+        least,
+        least_outside,
+        most,
+        most_outside,
         [None if x is None else x.second for x in latest],
         [None if x is None else x.position for x in latest],
-        [_exact(v) for v in values],
-        [_float(v) for v in values],
+        newest,
+        newest_outside,
         [block.newest_ms or stored_ms] * count,
     ]
 
@@ -192,9 +204,27 @@ def _range_columns(block: Block, stored_ms: int) -> list[list[Any]]:
     ]
 
 
-def _exact(value: Number | None) -> Number | None:
-    return None if type(value) is float else value
+def _lanes(values: list[Number | None]) -> tuple[list[Number | None], list[Number | None]]:
+    """The values of the exact lane and those outside it, None in the places of the others."""
+    if float not in set(map(type, values)):
+        return values, [None] * len(values)
+    exact = [None if type(value) is float else value for value in values]
+    return exact, [value if type(value) is float else None for value in values]
 
 
-def _float(value: Number | None) -> Number | None:
-    return value if type(value) is float else None
+def _narrowed(name: str, kind: Any, column: list[Any]) -> Any:
+    """The type to send `column` as: decimals that are all 64-bit integers go as such, and ClickHouse widens them.
+
+    The client makes a Decimal of every value by its text, which takes as long as all the other columns of a row.
+    """
+    if name not in _EXACT_COLUMNS:
+        return kind
+    try:
+        array("q", filter(_is_there, column))
+    except (TypeError, OverflowError):
+        return kind
+    return _NULLABLE_INTEGER if kind.nullable else _INTEGER
+
+
+def _is_there(value: object) -> bool:
+    return value is not None
