@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psutil
 
@@ -19,6 +20,7 @@ class Run:
     kafka_cpu_s: float | None = None
     clickhouse_cpu_s: float | None = None
     stages: dict[str, float] = field(default_factory=dict)
+    threads: dict[str, float] = field(default_factory=dict)
 
     @property
     def rate(self) -> float:
@@ -43,6 +45,7 @@ class Watch:
         self._processes = processes
         self._at = time.monotonic()
         self._cpu = [_cpu(p) for p in processes]
+        self._threads = _threads(processes[0])
         self.memory: list[float] = []
 
     def sample(self) -> None:
@@ -53,6 +56,24 @@ class Watch:
         """Seconds since the beginning and CPU seconds of each process."""
         cpu = [_cpu(p) - before for p, before in zip(self._processes, self._cpu, strict=True)]
         return time.monotonic() - self._at, cpu
+
+    def threads(self) -> dict[str, float]:
+        """CPU seconds of the first process by kind of thread."""
+        return {
+            kind: cpu - self._threads.get(kind, 0.0)
+            for kind, cpu in _threads(self._processes[0]).items()
+        }
+
+
+def _threads(process: psutil.Process) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for thread in process.threads():
+        name = Path(f"/proc/{process.pid}/task/{thread.id}/comm")
+        kind = "main" if thread.id == process.pid else "other"
+        if name.exists() and name.read_text().startswith("rocksdb"):
+            kind = "rocksdb"
+        found[kind] = found.get(kind, 0.0) + thread.user_time + thread.system_time
+    return found
 
 
 def _cpu(process: psutil.Process) -> float:

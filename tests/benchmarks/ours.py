@@ -98,7 +98,8 @@ def _watch(
         time.sleep(_SAMPLE_S)
     seconds, (own, kafka, clickhouse) = watch.spent()
     on_progress(end)
-    return Run(end - first, seconds, own, watch.memory, kafka, clickhouse)
+    threads = watch.threads()
+    return Run(end - first, seconds, own, watch.memory, kafka, clickhouse, threads=threads)
 
 
 def _stages(worker: WorkerProcess) -> dict[str, float]:

@@ -60,12 +60,22 @@ def show(
             _ratio(run, runs.get("b"), "{:.1f}x"),
         )
     console.print(found)
+    for letter, run in runs.items():
+        if run.threads:
+            console.print(f"({letter}) µs/event: {_split(run)}", soft_wrap=True)
     console.print(
         f"{totals.sent:,} records ({totals.sent - totals.counted:,} sent twice), {totals.bytes / totals.sent:.0f} bytes each, "
         f"{workload.subjects:,} subjects with {'equal' if workload.even else 'uneven (1/k)'} shares, {workload.hours:g} hours of "
         f"event time; totals exact in every run. (b) reads {min(faust_events, totals.sent):,} records."
     )
     console.print(machine(), soft_wrap=True)
+
+
+def _split(run: Run) -> str:
+    """CPU by kind of thread, and the worker's own clocks for its stages (wall time, so they overlap)."""
+    cpu = [f"{kind} {run.cpu_us(spent):.1f}" for kind, spent in sorted(run.threads.items())]
+    stages = [f"{name} {run.cpu_us(spent):.1f}" for name, spent in run.stages.items() if spent]
+    return f"CPU of threads: {', '.join(cpu)}; stages by the clock: {', '.join(stages)}"
 
 
 def machine() -> str:
