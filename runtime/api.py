@@ -50,6 +50,8 @@ log = logging.getLogger(__name__)
 _KEEP_ALIVE_S = 120
 _SHUTDOWN_S = 20
 _BACKLOG = 2048
+_TOPICS_S = 5.0
+"""One attempt; short, because the thread that asks cannot be interrupted by a stop."""
 
 
 class ApiProcess:
@@ -138,7 +140,8 @@ class ApiProcess:
             ConfigProblem,
         ) as problem:
             self._fail(problem)
-        except Exception as problem:  # noqa: BLE001 - ours: a process that can never serve ends and is started again
+        except Exception as problem:
+            # Ours, or the environment's: a process that can never serve ends and is started again.
             log.critical("the api cannot start", exc_info=problem)
             self._fail(problem)
 
@@ -153,7 +156,7 @@ class ApiProcess:
         if self._pool is None:
             self._pool = await postgres.open_pool(postgres_options(config))
         await postgres_migrations.migrate(self._pool)
-        await asyncio.to_thread(ensure_topics, config)
+        await asyncio.to_thread(ensure_topics, config, timeout_s=_TOPICS_S)
         await asyncio.to_thread(
             clickhouse_migrations.migrate,
             self._clients,

@@ -9,7 +9,12 @@ import sys
 
 import psutil
 import pytest
+from typer.testing import CliRunner
 
+from runtime import cli
+from runtime.embedded.kafka import prepare_kafka
+from runtime.embedded.postgres import prepare_postgres
+from runtime.embedded.service import ServiceProblem
 from tests.stacks import (
     ROOT,
     Stack,
@@ -238,21 +243,35 @@ def test_a_data_directory_that_cannot_be_used_is_named(tmp_path):
     )
 
 
-def test_data_of_another_postgres_kafka_or_clickhouse_is_named(tmp_path):
-    old_postgres, new_kafka, new_engine = (tmp_path / name for name in ("pg", "kafka", "ch"))
-    for folder, file, text in (
-        (old_postgres / "postgres", "PG_VERSION", "9\n"),
-        (new_kafka / "kafka", "formatted", "99.0.0\n"),
-        (new_engine / "clickhouse", "engine-version", "99.1.1.1\n"),
-    ):
-        folder.mkdir(parents=True)
-        (folder / file).write_text(text)
+def data_written_by(tmp_path, service, file, version):
+    folder = tmp_path / "data" / service
+    folder.mkdir(parents=True)
+    (folder / file).write_text(f"{version}\n")
+    return tmp_path / "data"
 
-    assert "was written by PostgreSQL 9" in refused("--data-dir", old_postgres, "--port", 0)
-    assert "was written by Kafka 99.0.0" in refused("--data-dir", new_kafka, "--port", 0)
-    assert "was written by ClickHouse 99.1.1.1" in refused("--data-dir", new_engine, "--port", 0)
-    for folder in (old_postgres, new_kafka, new_engine):
-        until(lambda folder=folder: processes_of(folder) == [], "end of all processes")
+
+def test_data_of_another_postgres_is_named(tmp_path):
+    data_dir = data_written_by(tmp_path, "postgres", "PG_VERSION", "9")
+
+    with pytest.raises(ServiceProblem, match="was written by PostgreSQL 9, this is 18"):
+        prepare_postgres(data_dir, 1)
+
+
+def test_data_of_a_newer_kafka_is_named(tmp_path):
+    data_dir = data_written_by(tmp_path, "kafka", "formatted", "99.0.0")
+
+    with pytest.raises(ServiceProblem, match=r"was written by Kafka 99\.0\.0"):
+        prepare_kafka(data_dir, 1, 2)
+
+
+def test_data_of_a_newer_clickhouse_stops_the_start(tmp_path):
+    data_dir = data_written_by(tmp_path, "clickhouse", "engine-version", "99.1.1.1")
+
+    message = refused("--data-dir", data_dir, "--port", 0)
+
+    assert "clickhouse cannot start" in message
+    assert "was written by ClickHouse 99.1.1.1" in message
+    until(lambda: processes_of(data_dir) == [], "end of all processes")
 
 
 def test_jars_that_cannot_be_fetched_are_named(tmp_path):
@@ -293,9 +312,12 @@ def test_more_workers_than_partitions_are_refused(tmp_path):
     )
 
 
-def test_every_command_has_examples():
-    for command in ("up", "status", "down", "api", "worker", "demo"):
-        assert "Example" in run(command, "--help").stdout
+@pytest.mark.parametrize("command", ["up", "status", "down", "api", "worker", "demo"])
+def test_every_command_has_examples(command):
+    shown = CliRunner().invoke(cli.app, [command, "--help"])
+
+    assert shown.exit_code == 0
+    assert f"meterstream {command}" in shown.stdout
 
 
 def test_a_relative_directory_and_external_services(
