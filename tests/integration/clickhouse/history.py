@@ -236,16 +236,10 @@ def blocks(rnd: random.Random, story: Story) -> list[Block]:
         written.append(made)
         if rnd.random() < 0.3:
             written.append(made)
-        if rnd.random() < 0.3:
-            again = block(
-                story,
-                visible,
-                end,
-                visible,
-                known=story.end if rnd.random() < 0.3 else end,
-                again=True,
-            )
-            written.append(again)
+        if rnd.random() < 0.4:
+            first = max(0, at - (rnd.choice((0, 4, 40)) << 20))
+            known = rnd.choice((end, story.end))
+            written.append(block(story, first, end, visible, known=known, again=True))
         at = end
     return written
 
