@@ -20,7 +20,7 @@ from streams.ports import ChunkLog, PartitionReader
 from streams.sink import Sink
 from streams.steps import Step, StepHook
 from tables.restore import Restorer
-from tables.store import PartitionStore, StateCorrupt
+from tables.store import InvariantBroken, PartitionStore, StateCorrupt
 
 if TYPE_CHECKING:
     from streams.app import App
@@ -153,15 +153,22 @@ class Partitions:
         if owned is None or owned.generation != message.generation_id:
             log.info("chunk of an older generation dropped", extra={"partition": message.partition})
             return
-        if chunk.records[0].offset > chunk.start:
-            await self._explain_gap(message.partition, chunk)
+        try:
+            await self._refuse_what_would_be_lost(owned, chunk)
+        except (StateDoesNotFit, InvariantBroken) as error:
+            await self._crash(error)
+            return
         await owned.submit(chunk, lambda: acknowledge(event))
 
-    async def _explain_gap(self, number: int, chunk: Chunk) -> None:
-        """Offsets without records are markers of transactions, unless the log was cut off before they were read."""
-        first, _ = await self._reader.bounds(self._topics.events, number)
-        if first > chunk.start:
-            await self._crash(StateDoesNotFit(self._deleted_too_early(number, chunk.start, first)))
+    async def _refuse_what_would_be_lost(self, owned: Partition, chunk: Chunk) -> None:
+        number = owned.partition
+        if owned.closed and self.restored.is_set():
+            raise InvariantBroken(f"partition {number} has failed: nobody takes its chunks")
+        if chunk.records[0].offset > chunk.start:
+            # Offsets without records are markers of transactions, unless the log was cut off before they were read.
+            first, _ = await self._reader.bounds(self._topics.events, number)
+            if first > chunk.start:
+                raise StateDoesNotFit(self._deleted_too_early(number, chunk.start, first))
 
     async def apply_catalog(self) -> None:
         """Tell every owned partition which meters live now."""
