@@ -7,11 +7,11 @@ from runtime.config import Config
 from schemas import topics
 
 
-def ensure_topics(config: Config) -> None:
-    """Make and check the topics. TopicProblem, Unavailable."""
+def ensure_topics(config: Config, *, timeout_s: float = 10.0) -> None:
+    """Make and check the topics. TopicProblem; Unavailable when Kafka does not answer within `timeout_s`."""
     assert config.kafka.bootstrap_servers is not None
     retention_ms = int(config.kafka.retention.total_seconds() * 1000)
-    TopicAdmin(config.kafka.bootstrap_servers).ensure(
+    TopicAdmin(config.kafka.bootstrap_servers, timeout_s).ensure(
         topics.catalogue(
             config.namespace, partitions=config.kafka.partitions, retention_ms=retention_ms
         ),

@@ -82,6 +82,22 @@ def test_kafka_may_come_late_go_and_come_back(tmp_path, postgres_dsn, clickhouse
     assert code == 0
 
 
+def test_a_process_that_waits_for_its_services_can_be_stopped(
+    tmp_path, postgres_dsn, clickhouse_url, unique
+):
+    nowhere = f"127.0.0.1:{free_port()}"
+    api = ApiProcess(
+        settings(unique, tmp_path, nowhere, postgres_dsn, clickhouse_url), tmp_path / "api.log"
+    ).start()
+    wait_until(lambda: alive(api.url), 30, "api that listens", api.log)
+
+    began = time.monotonic()
+    code = api.stop()
+
+    assert code == 0
+    assert time.monotonic() - began < 15
+
+
 def alive(url):
     try:
         return httpx.get(f"{url}/healthz/live", timeout=2).status_code == 200
