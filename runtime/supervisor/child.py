@@ -23,7 +23,7 @@ from runtime.supervisor.state import Member, RunningProcess
 
 _LAUNCH = (sys.executable, "-I", "-S", str(Path(runtime.embedded.launch.__file__)))
 _PROBE_S_MIN, _PROBE_S_MAX = 0.05, 0.5
-_CONFIGURATION = 2
+_CONFIGURATION, _NOT_STARTED = 2, 127
 _DEATHS_BEFORE_READY_MAX = 8
 
 
@@ -68,7 +68,7 @@ class Child:
         """Run until stopped. StackProblem when it cannot run at all: only before it was ready for the first time."""
         while not self._stopping.is_set():
             began = time.monotonic()
-            code = await self._run_once()
+            code = await self._try_once()
             if self._stopping.is_set():
                 return
             lived_s = time.monotonic() - began
@@ -98,6 +98,13 @@ class Child:
         self._stopping.set()
         if self._running is not None and self._running.returncode is None:
             kill_group(self._running.pid)
+
+    async def _try_once(self) -> int:
+        try:
+            return await self._run_once()
+        except OSError as error:  # no memory, no descriptors: later there may be
+            self._around.say(f"{self.service.name} could not be started: {error}")
+            return _NOT_STARTED
 
     async def _run_once(self) -> int:
         process = self._running = await self._start()

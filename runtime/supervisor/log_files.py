@@ -6,6 +6,7 @@ lost. They write it themselves, not through us: a supervisor that is killed does
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from dataclasses import dataclass
@@ -34,12 +35,8 @@ class LogFile:
                 return
         except FileNotFoundError:
             return
-        for number in range(self.files_max - 1, 0, -1):
-            older = self._numbered(number)
-            if older.exists():
-                older.replace(self._numbered(number + 1))
-        if self.files_max:
-            shutil.copyfile(self.path, self._numbered(1))
+        with contextlib.suppress(OSError):  # a full disk: the bound matters more than what is lost
+            self._keep_older()
         os.truncate(self.path, 0)
 
     def last_line(self) -> str:
@@ -55,6 +52,14 @@ class LogFile:
         except FileNotFoundError:
             return []
         return [line for line in text.splitlines() if line.strip()][-lines:]
+
+    def _keep_older(self) -> None:
+        for number in range(self.files_max - 1, 0, -1):
+            older = self._numbered(number)
+            if older.exists():
+                older.replace(self._numbered(number + 1))
+        if self.files_max:
+            shutil.copyfile(self.path, self._numbered(1))
 
     def _numbered(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")

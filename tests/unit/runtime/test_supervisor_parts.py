@@ -71,6 +71,16 @@ def test_a_log_without_older_files_is_only_emptied(tmp_path):
     assert [(p.name, p.stat().st_size) for p in tmp_path.iterdir()] == [("x.log", 0)]
 
 
+def test_a_log_that_cannot_be_copied_is_emptied_all_the_same(tmp_path):
+    log = a_log(tmp_path, "x" * 200)
+    (tmp_path / "x.log.1" / "in the way").mkdir(parents=True)
+    (tmp_path / "x.log.2" / "in the way").mkdir(parents=True)
+
+    log.turn()
+
+    assert log.path.stat().st_size == 0
+
+
 def test_the_last_line_of_a_log_is_the_last_with_text(tmp_path):
     assert a_log(tmp_path, "a\nb\n\n").last_line() == "b"
     assert LogFile(path=tmp_path / "none.log", bytes_max=1, files_max=1).last_line() == ""
