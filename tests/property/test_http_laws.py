@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+from datetime import UTC
+from types import SimpleNamespace
 from urllib.parse import quote
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.cloudevents import decode_record
+from schemas.partitioner import partition_of
+from streams.decoded import decode
 from tests.api_app import AnApp
-from tests.builders import an_event
+from tests.builders import NOON, an_event
 
 SOME = settings(max_examples=150, deadline=None)
 
@@ -68,6 +72,9 @@ PATHS = [
         "/api/v2/events",
     ),
 ]
+times = st.datetimes(timezones=st.just(UTC)).map(lambda at: at.isoformat()) | st.sampled_from(
+    ["1970-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", None]
+)
 filters = st.recursive(
     st.none() | texts | st.integers(),
     lambda inner: (
@@ -157,6 +164,43 @@ def test_an_event_is_refused_or_reaches_the_log_as_it_was_sent(member, value):
     assert (status, ids) == (400, []) or (status, sorted(ids)) == (
         204,
         sorted([event["id"], "other"]),
+    )
+
+
+@SOME
+@given(
+    members=st.dictionaries(
+        st.sampled_from(["id", "source", "type", "subject", "data", "time", "extension"]),
+        values | times | st.dictionaries(texts, values, max_size=3),
+        max_size=3,
+    )
+)
+def test_what_is_taken_a_worker_judges_and_takes_but_for_its_time(members):
+    async def send():
+        app = await an_app()
+        answer = await app.ingest(
+            json.dumps([an_event("good"), {**an_event(), **members}]).encode()
+        )
+        return answer.status_code, app.log.records
+
+    status, records = asyncio.run(send())
+    decoded = [judged(partition, value) for partition, _, value in records]
+
+    taken = sum(len(one.events) for one in decoded)
+    rejected = [event for one in decoded for event in one.rejected]
+    assert taken + len(rejected) == (2 if status == 204 else 0)
+    assert all(event.code == "time_out_of_range" for event in rejected)
+    assert not any(one.forwarded for one in decoded)
+
+
+def judged(partition, value):
+    record = SimpleNamespace(offset=0, key=b"", value=value, timestamp=int(NOON.timestamp() * 1000))
+    return decode(
+        [record],
+        namespace="default",
+        partition=partition,
+        owner_of=lambda subject: partition_of(subject.encode(), 4),
+        not_before=0,
     )
 
 
