@@ -410,9 +410,8 @@ def _read_back(
     keys = list(grouping.buckets)
     found = store.rows([prefix + state.row_key_body(*key) for key in keys])
     for key, stored in zip(keys, found, strict=True):
-        if (
-            stored is None
-        ):  # it went with its week; that waits for the sink, so ClickHouse has it unless it lost it
+        if stored is None:
+            # It went with its week. That waits for the sink, so ClickHouse has the row, unless it lost it.
             metrics.sink_rows_missing.inc()
             continue
         rows.append(ChangedRow(meter, key, state.decode_row(stored[1])))
