@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from connectors.clickhouse import client as clickhouse
-from connectors.postgres import pool as postgres
 from runtime.config import Config
+
+if TYPE_CHECKING:
+    from connectors.postgres import pool as postgres
 
 
 def clickhouse_options(config: Config) -> clickhouse.Options:
@@ -21,5 +25,9 @@ def clickhouse_options(config: Config) -> clickhouse.Options:
 
 def postgres_options(config: Config) -> postgres.Options:
     """Where Postgres is."""
+    from connectors.postgres import (
+        pool as postgres,
+    )  # a worker has no Postgres and starts without its driver
+
     assert config.postgres.dsn is not None
     return postgres.Options(dsn=config.postgres.dsn, pool_max=config.postgres.pool_max)
