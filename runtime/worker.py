@@ -36,6 +36,7 @@ from streams.partition import PartitionOptions
 from streams.partitions import Owners, Partitions, Topics
 from streams.sink import Sink, SinkOptions
 from streams.steps import Step, StepHook, unwatched
+from streams.watching import Watch
 from tables.store import PartitionStore, SharedMemory, StoreOptions, destroy
 
 log = logging.getLogger(__name__)
@@ -165,6 +166,11 @@ class Worker:
         await self._http.start(self._listener)
         await self._log.start()
         await self._feed.start(self._catalog.take)
+        self._spawn(
+            Watch(
+                self.partitions, self._reader, topic=self._names.events, on_stall=self._stop_for
+            ).run()
+        )
         if self._sink is not None:
             self._spawn(self._make_tables())
 
@@ -181,6 +187,8 @@ class Worker:
         self._sink.tables_made.set()
 
     async def _after_stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
         if self._sink is not None:
             await self._sink.stop()
         await self.partitions.close()

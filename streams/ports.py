@@ -43,7 +43,7 @@ class PartitionReader(Protocol):
     """Reads one partition without a group."""
 
     async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
-        """(first offset retained, end offset)."""
+        """(first offset retained, end offset). Unavailable when the log cannot be asked."""
         ...
 
     def read(

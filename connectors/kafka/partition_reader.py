@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 from confluent_kafka import TopicCollection
 from confluent_kafka.admin import AdminClient
 
@@ -33,13 +34,16 @@ class PartitionReader:
         self._admin = AdminClient({"bootstrap.servers": options.bootstrap_servers, "log_level": 0})
 
     async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
-        """(first offset retained, end offset)."""
-        async with self._asking:
-            if self._asker is None:
-                self._asker = await self._consumer()
+        """(first offset retained, end offset). Unavailable when Kafka does not answer."""
         tp = TopicPartition(topic, partition)
-        first = (await self._asker.beginning_offsets([tp]))[tp]
-        end = (await self._asker.end_offsets([tp]))[tp]
+        try:
+            async with self._asking:
+                if self._asker is None:
+                    self._asker = await self._consumer()
+            first = (await self._asker.beginning_offsets([tp]))[tp]
+            end = (await self._asker.end_offsets([tp]))[tp]
+        except KafkaError as error:
+            raise Unavailable(f"Kafka: where {topic}/{partition} ends: {error}") from error
         return first, end
 
     async def stop(self) -> None:

@@ -28,6 +28,8 @@ class Cluster:
         ensure_topics(Config(namespace=namespace, kafka=KafkaConfig(bootstrap_servers=kafka)))
         self.producer = EventProducer(kafka, namespace)
         self.work = Workload(self.producer, seed=int(namespace, 16) & 0xFFFF)
+        self.environment: dict[str, str] = {}
+        """Settings of every worker made from here on."""
         self._workers: dict[str, WorkerProcess] = {}
 
     def worker(self, name: str = "worker-1") -> WorkerProcess:
@@ -39,6 +41,7 @@ class Cluster:
                 self.clickhouse,
                 name=name,
                 zygote=self.zygote,
+                environment=self.environment,
             )
         return self._workers[name]
 

@@ -7,10 +7,16 @@ from streams.steps import Step
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 ON_THE_WAY = [step for step in Step if step.value.startswith(("chunk_", "block_"))]
+SMALL = {
+    "METERSTREAM_WORKER__CHUNK_EVENTS_MAX": "2",
+    "METERSTREAM_SINK__BLOCK_EVENTS_MAX": "5",
+}
+"""Chunks and blocks end inside records, and there are many of them."""
 RESTORING = [step for step in Step if step.value.startswith("restore_")]
 
 
 def test_totals_are_exact_after_a_kill_at_every_step_of_a_chunk_and_a_block(cluster):
+    cluster.environment = SMALL
     cluster.work.publish_meters()
     cluster.work.burst(100)
 
@@ -45,6 +51,7 @@ def test_totals_are_exact_after_a_kill_at_every_step_of_a_restore(cluster):
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("step", ON_THE_WAY)
 def test_totals_are_exact_after_each_of_many_kills_at_one_step(cluster, step):
+    cluster.environment = SMALL
     cluster.work.publish_meters()
 
     for times in (1, 2, 3, 5, 8, 13, 21, 34):
