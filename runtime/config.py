@@ -47,7 +47,7 @@ class KafkaConfig(_Section):
     retention: Duration = timedelta(days=40)
     session_timeout: Duration = timedelta(seconds=6)
     request_timeout: Duration = timedelta(seconds=30)
-    heap_bytes_max: int = Field(512 << 20, ge=128 << 20)
+    heap_bytes_max: int = Field(256 << 20, ge=128 << 20)
 
 
 class PostgresConfig(_Section):

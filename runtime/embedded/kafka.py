@@ -24,7 +24,7 @@ def prepare_kafka(
     controller_port: int,
     *,
     cache: Path | None = None,
-    heap_bytes_max: int = 512 << 20,
+    heap_bytes_max: int = 256 << 20,
 ) -> Service:
     """Format the log directory when it is new and say how to run the broker. ServiceProblem."""
     cache = cache or cache_dir()
