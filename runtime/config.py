@@ -104,7 +104,7 @@ class WorkerConfig(_Section):
     buffer_chunks: int = Field(64, ge=1)
     buffer_bytes_max: int = Field(128 << 20, ge=1 << 20)
     fetch_bytes_max: int = Field(4 << 20, ge=64 << 10)
-    row_cache_max: int = Field(200_000, ge=1000)
+    row_cache_max: int = Field(50_000, ge=1000)
     block_cache_bytes: int = Field(256 << 20, ge=1 << 20)
     write_buffer_bytes: int = Field(256 << 20, ge=1 << 20)
 

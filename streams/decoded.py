@@ -94,6 +94,10 @@ class Decoded:
         keep = bisect_left(self.positions, end)
         return self._part(0, keep, self.first, end)
 
+    def forget_data(self) -> None:
+        """It is folded: let go of what only the fold reads. Chunks wait for the brokers, and there may be many."""
+        self.datas, self.hashes = [], []
+
     def refused(self, refused: Refused) -> Decoded:
         """The same positions with every event rejected."""
         rejected = [

@@ -53,7 +53,7 @@ class PartitionOptions:
     chunk_events_max: int = 20_000
     in_flight_chunks: int = 4
     slice_ms: float = 20.0
-    row_cache_max: int = 200_000
+    row_cache_max: int = 50_000
     changelog_bytes_max: int = 14 << 20
 
 
@@ -224,6 +224,7 @@ class Partition:
             self._room.release()
             await self._start_smaller(decoded, acknowledge)
             return
+        decoded.forget_data()
         others = []
         if folded.usage:
             others.append(_watched(await self._log.append_usage(self.partition, folded.usage)))

@@ -19,6 +19,11 @@ STAMP = b"stamp"
 _key_of = itemgetter(0)
 
 
+def _first_byte(entry: tuple[bytes, bytes]) -> int:
+    """Nearly all that order gains: a whole sort of 20,000 hashes takes more than it saves."""
+    return entry[0][0]
+
+
 class StateBatch:
     """Puts and deletes of one atomic write. Keys in order make the write almost twice as fast."""
 
@@ -45,7 +50,7 @@ class StateBatch:
         """Ids of a chunk, named by its chunk key: (hash, position as stored)."""
         put, handle = self._puts.put, self._weeks.need(week).handle
         count = 0
-        for count, (key, at) in enumerate(sorted(ids, key=_key_of), 1):  # noqa: B007
+        for count, (key, at) in enumerate(sorted(ids, key=_first_byte), 1):  # noqa: B007
             put(SEEN + key, at, handle)
         put(CHUNK_IDS + chunk, b"", handle)
         self._ids[week] = self._ids.get(week, 0) + count

@@ -17,6 +17,8 @@ LogRecord = tuple[bytes, bytes | None]
 
 _TEXT_BYTES_MAX = 2000
 _KEY_BYTES_MAX = 64 << 10
+_RECORD_BYTES = 64
+"""More than what a record without headers takes beside its key and value."""
 _HEADERS_BYTES_MAX = 128 << 10
 """Room for the headers and the key of a rejected event: bounded texts, and a key of at most 64 KiB."""
 
@@ -112,12 +114,20 @@ class ChunkLog:
 
     async def append_usage(self, partition: int, records: Sequence[LogRecord]) -> Awaitable[None]:
         """Queue absolute rows, in as many batches as they need."""
-        return await self._append(
-            self._options.usage_topic,
-            partition,
-            [(k, v, ()) for k, v in records],
-            self._options.batch_bytes_max,
-        )
+        sent = []
+        batch, size = self._producer.create_batch(), 0
+        append, bytes_max = batch.append, self._options.batch_bytes_max
+        for key, value in records:
+            length = len(key) + len(value or b"") + _RECORD_BYTES
+            if size and size + length > bytes_max:
+                sent.append(await self._send(batch, self._options.usage_topic, partition))
+                batch, size = self._producer.create_batch(), 0
+                append = batch.append
+            if append(key=key, value=value, timestamp=None) is None:
+                raise ChunkTooLarge(f"one row of the usage topic: {length} bytes")
+            size += length
+        sent.append(await self._send(batch, self._options.usage_topic, partition))
+        return _all_of(sent)
 
     async def append_rejected(self, partition: int, events: Sequence[Rejected]) -> Awaitable[None]:
         """Queue the original bytes with code, field, message and origin as headers; too long a value is cut, its length told."""
@@ -168,17 +178,23 @@ class ChunkLog:
         sent = []
         batch = self._producer.create_batch()
         for key, value, headers in records:
-            length = len(key or b"") + len(value or b"") + _HEADERS_BYTES_MAX * bool(headers) + 64
+            length = len(key or b"") + len(value or b"") + _HEADERS_BYTES_MAX * bool(headers)
+            length += _RECORD_BYTES
             full = batch.record_count() and batch.size() + length > bytes_max
             if full or not _added(batch, key, value, headers):
-                batch.close()
-                sent.append(await self._producer.send_batch(batch, topic, partition=partition))
+                sent.append(await self._send(batch, topic, partition))
                 batch = self._producer.create_batch()
                 if not _added(batch, key, value, headers):
                     raise ChunkTooLarge(f"one record for {topic}: {length} bytes")
-        batch.close()
-        sent.append(await self._producer.send_batch(batch, topic, partition=partition))
+        sent.append(await self._send(batch, topic, partition))
         return _all_of(sent)
+
+    async def _send(self, batch: Any, topic: str, partition: int) -> asyncio.Future[Any]:
+        batch.close()
+        sent: asyncio.Future[Any] = await self._producer.send_batch(
+            batch, topic, partition=partition
+        )
+        return sent
 
 
 def _added(batch: Any, key: bytes | None, value: bytes | None, headers: Any) -> bool:

@@ -17,7 +17,7 @@ from tests.benchmarks.measure import Run, Watch
 from tests.benchmarks.stack import COUNT_METER, NAMES, NAMESPACE, SUM_METER, Stack, forget_results
 from tests.workers import WorkerProcess
 
-_SAMPLE_S = 0.1
+_SAMPLE_S = 0.25
 _NO_PROGRESS_S = 60.0
 _DATABASE = f"t_{NAMESPACE}"
 
