@@ -18,6 +18,7 @@ from tests.benchmarks.stack import COUNT_METER, NAMES, NAMESPACE, SUM_METER, Sta
 from tests.workers import WorkerProcess
 
 _SAMPLE_S = 0.25
+_STAGES = ("decode", "fold", "log", "apply", "sink_block")
 _NO_PROGRESS_S = 60.0
 _DATABASE = f"t_{NAMESPACE}"
 
@@ -108,8 +109,9 @@ def _stages(worker: WorkerProcess) -> dict[str, float]:
     found = {}
     for line in text.splitlines():
         name, _, value = line.partition(" ")
-        if name.startswith("meterstream_") and name.endswith("_seconds_sum"):
-            found[name.removeprefix("meterstream_").removesuffix("_seconds_sum")] = float(value)
+        stage = name.removeprefix("meterstream_").removesuffix("_seconds_sum")
+        if stage in _STAGES:
+            found[stage] = float(value)
     return found
 
 
