@@ -68,7 +68,13 @@ class Cluster:
         deadline = time.monotonic() + seconds
         while self._in_clickhouse() != expected:
             if time.monotonic() > deadline:
-                assert self._in_clickhouse() == expected, self._logs()
+                found = self._in_clickhouse()
+                wrong = {
+                    key: (found.get(key), expected.get(key))
+                    for key in found.keys() | expected.keys()
+                    if found.get(key) != expected.get(key)
+                }
+                raise AssertionError(f"(found, expected): {wrong}\n{self._logs()}")
             self.restart_the_dead()
             time.sleep(0.1)
         self.wait_visible(self.producer.flush())

@@ -9,7 +9,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 ON_THE_WAY = [step for step in Step if step.value.startswith(("chunk_", "block_"))]
 SMALL = {
     "METERSTREAM_WORKER__CHUNK_EVENTS_MAX": "2",
-    "METERSTREAM_SINK__BLOCK_EVENTS_MAX": "5",
+    "METERSTREAM_SINK__BLOCK_EVENTS_MAX": "50",
 }
 """Chunks and blocks end inside records, and there are many of them."""
 RESTORING = [step for step in Step if step.value.startswith("restore_")]
