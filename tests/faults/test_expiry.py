@@ -55,6 +55,7 @@ def arrive_long_ago(cluster, count: int):
     stamp_by(cluster, "LogAppendTime")
 
 
+@pytest.mark.long
 def test_a_week_is_dropped_once_whenever_the_worker_dies_and_restored_states_agree(cluster):
     arrive_long_ago(cluster, 150)
     cluster.work.publish_meters()
