@@ -148,9 +148,19 @@ class Partition:
             end = await self._append(batch)
             self.store.mended(keys, records=len(batch), changelog_next=end)
 
-    async def expire(self) -> None:
-        """Drop the weeks that have left the dedupe window, their tombstones first, in slices between chunks."""
+    async def expire(self, written: Callable[[int], Awaitable[None]]) -> None:
+        """Drop the weeks that have left the dedupe window, their tombstones first, in slices between chunks.
+
+        A week waits until the sink has `written` all that was folded before its rows stopped changing: whoever reads
+        the log again for ClickHouse needs the verdicts and the rows that the week holds.
+        """
         for week in self.store.expired_weeks():
+            async with self.standing_still() as mine:
+                if not mine:
+                    return
+                self._folder.shut(week)
+                folded_to = self._folder.next
+            await written(folded_to)
             slices = self.store.weekly_keys(week)
             more = True
             while more:

@@ -181,9 +181,9 @@ class Partitions:
     async def restore(self, assignment: Iterable[TP], generation: int) -> None:
         """Own exactly `assignment`: give up the rest, bring every state up to the end of its changelog."""
         mine = sorted(tp.partition for tp in assignment if tp.topic == self._topics.events)
+        await self._stop_expiring()
         if self._sink is not None:
             await self._sink.give_up()
-        await self._stop_expiring()
         for owned in self.owned.values():
             await owned.close()
         self.owned.clear()
@@ -296,9 +296,14 @@ class Partitions:
         if number in self._expiring or not owned.store.expired_weeks():
             return
         if self._sink is None or self._sink.has_caught_up(number):
-            task = asyncio.create_task(owned.expire(), name=f"expire-{number}")
+            task = asyncio.create_task(owned.expire(self._written(number)), name=f"expire-{number}")
             self._expiring[number] = task
             task.add_done_callback(lambda _: self._expiring.pop(number, None))
+
+    def _written(self, number: int) -> Callable[[int], Awaitable[None]]:
+        """What waits until the sink has written partition `number` up to a position."""
+        sink = self._sink
+        return _at_once if sink is None else lambda position: sink.written(number, position)
 
     async def _stop_expiring(self) -> None:
         tasks = list(self._expiring.values())
@@ -309,3 +314,7 @@ class Partitions:
     async def _crash(self, error: BaseException) -> None:
         if self._app is not None:
             await self._app.crash(error)
+
+
+async def _at_once(position: int) -> None:
+    """Without a sink nobody reads the log again."""

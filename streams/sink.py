@@ -79,6 +79,7 @@ class PartitionSink:
         self._ranges_written: set[tuple[tuple[str, int], int | None]] = set()
         self._reading_again = True
         self._wake = asyncio.Event()
+        self._moved = asyncio.Event()
         self.next = 0
 
     def take(self, folded: Folded) -> None:
@@ -110,6 +111,7 @@ class PartitionSink:
         self.next = self.visible = await until_available(
             self._where_clickhouse_is, self._options.retry_s_max
         )
+        self._moved.set()
         while True:
             behind = self._partition.source_next - self.next
             metrics.sink_behind.labels(str(self._partition.partition)).set(max(0, behind) >> 20)
@@ -127,6 +129,12 @@ class PartitionSink:
     def has_caught_up(self) -> bool:
         """All that was folded is in ClickHouse or in memory on its way there."""
         return self._queue_next is not None and not self._reading_again
+
+    async def written(self, position: int) -> None:
+        """Wait until everything before `position` is in ClickHouse."""
+        while self.visible < position:
+            self._moved.clear()
+            await self._moved.wait()
 
     async def _where_clickhouse_is(self) -> int:
         visible = await self._writer.visible(self._options.topic, self._partition.partition)
@@ -247,6 +255,7 @@ class PartitionSink:
             )
         self._reached(Step.BLOCK_WRITTEN)
         self.next, self.visible = block_next, visible
+        self._moved.set()
         self._ranges_written.update(news)
         metrics.observe_block(block)
         self._reached(Step.BLOCK_DONE)
@@ -325,6 +334,10 @@ class Sink:
         """Whether everything folded of partition `number` is in ClickHouse or in memory on its way there."""
         sink = self._sinks.get(number)
         return sink is not None and sink.has_caught_up
+
+    async def written(self, number: int, position: int) -> None:
+        """Wait until everything of partition `number` before `position` is in ClickHouse."""
+        await self._sinks[number].written(position)
 
     async def when_available(self, call: Callable[[], Awaitable[T]]) -> T:
         """The result of `call`, tried until ClickHouse is there."""

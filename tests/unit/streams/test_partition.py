@@ -39,6 +39,10 @@ def log_of(owned) -> FakeLog:
     return owned.partition._log
 
 
+async def at_once(position):
+    """The sink has written it already."""
+
+
 async def test_a_chunk_is_acknowledged_when_it_is_on_disk(owned):
     log = log_of(owned)
     log.gate.clear()
@@ -187,7 +191,7 @@ async def test_a_week_that_left_the_window_goes_with_its_tombstones_and_late_eve
     await owned.submit(a_chunk(value("c", subject="s3", user="u9"), at=2, timestamp=NOW))
     await owned.settle()
 
-    await owned.partition.expire()
+    await owned.partition.expire(at_once)
     await owned.submit(a_chunk(value("d", user="u1"), at=3, timestamp=NOW))
     await owned.settle()
 
@@ -204,6 +208,35 @@ async def test_a_week_that_left_the_window_goes_with_its_tombstones_and_late_eve
     await owned.partition.close()
 
 
+async def test_a_week_waits_until_the_sink_has_written_what_was_folded_before(tmp_path):
+    owned = Owned(tmp_path / "state", FakeLog())
+    await owned.partition.apply_catalog(meters(COUNT))
+    await owned.submit(a_chunk(value("a"), timestamp=LONG_AGO))
+    await owned.submit(a_chunk(value("b"), at=1, timestamp=NOW))
+    await owned.settle()
+    asked = asyncio.Queue()
+    written = asyncio.Event()
+
+    async def when_written(position):
+        await asked.put(position)
+        await written.wait()
+
+    expiring = asyncio.create_task(owned.partition.expire(when_written))
+    waits_for = await asked.get()
+    await owned.submit(a_chunk(value("c"), at=2, timestamp=NOW))
+    await owned.settle()
+    weeks_while_waiting = owned.store._weeks.live()
+    written.set()
+    await expiring
+
+    assert waits_for == position(2, 0)
+    assert weeks_while_waiting == [state.week_of(LONG_AGO), state.week_of(NOW)]
+    late = owned.folded[-1].rows
+    assert [(row.row.epoch, row.row.count) for row in late] == [(position(2, 0), 1)]
+    assert owned.store._weeks.live() == [state.week_of(NOW)]
+    await owned.partition.close()
+
+
 async def test_a_row_that_began_anew_while_its_week_is_dropped_keeps_its_place_in_the_usage_topic(
     tmp_path,
 ):
@@ -217,7 +250,7 @@ async def test_a_row_that_began_anew_while_its_week_is_dropped_keeps_its_place_i
     await owned.submit(a_chunk(value("c"), at=2, timestamp=NOW))
     await owned.settle()
 
-    await owned.partition.expire()
+    await owned.partition.expire(at_once)
 
     (key,) = [key for key, _ in owned.folded[-1].usage]
     assert state.decode_row(log.usage[key]).epoch == position(2, 0)
@@ -241,11 +274,11 @@ async def test_an_expiry_that_was_interrupted_is_finished_after_a_restart(tmp_pa
     await owned.submit(a_chunk(value("b", subject="s2"), at=1, timestamp=NOW))
     await owned.settle()
     with pytest.raises(Killed):
-        await owned.partition.expire()
+        await owned.partition.expire(at_once)
     await owned.partition.close()
 
     again = Owned(tmp_path / "state", log)
-    await again.partition.expire()
+    await again.partition.expire(at_once)
 
     assert again.failures == []
     assert again.store._weeks.live() == [state.week_of(NOW)]

@@ -165,6 +165,22 @@ async def test_reads_see_no_position_that_rows_are_ahead_of(stage):
     await stopped(task)
 
 
+async def test_who_waits_for_a_position_goes_on_when_it_is_in_clickhouse(stage):
+    stage.writer.down = 10**9
+    task = stage.start()
+    await stage.fold("a")
+    waiting = asyncio.create_task(stage.sink.written(position(1, 0)))
+    await stage.until(lambda: stage.writer.down < 10**9)
+    waited = not waiting.done()
+
+    stage.writer.down = 0
+    await waiting
+
+    assert waited
+    assert stage.written() == ["a"]
+    await stopped(task)
+
+
 async def test_chunks_beyond_the_buffer_are_read_from_the_log_instead(stage):
     task = stage.start(buffer_events_max=2)
     await stage.until(lambda: stage.sink.has_caught_up)
