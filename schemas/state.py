@@ -122,6 +122,11 @@ def decode_row_key(key: bytes) -> RowKey:
     return RowKey(ulid_text(key[:16]), version, minute, texts[0], tuple(texts[1:]))
 
 
+def usage_key(row_key: bytes, epoch: int) -> bytes:
+    """The key of a row in the usage topic: a row that begins anew after its week is gone never replaces the one before."""
+    return row_key + pack_u64(epoch)
+
+
 def unique_key(row_key: bytes, value: bytes) -> bytes:
     """The key of one value of a row: hash of the row key, then hash of the value."""
     return blake2b(row_key, digest_size=16).digest() + value

@@ -274,6 +274,7 @@ class Folder:
         """Fold buckets into the rows of one measure; keys, buckets and rows run in parallel. Returns values to look up."""
         decoded, fold, find = folded.decoded, measure.fold, measure.find_value
         positions, seconds, datas = decoded.positions, decoded.seconds, decoded.datas
+        usage_key = state.usage_key
         rows = [
             fold(known.row, bucket, positions, seconds, datas, find)
             for known, bucket in zip(cached, buckets, strict=True)
@@ -281,7 +282,7 @@ class Folder:
         for known, row, value in zip(cached, rows, state.encode_rows(rows), strict=True):
             known.row = row
             folded.stored.append((known.week, state.ROW + known.key, value))
-            folded.usage.append((known.key, value))
+            folded.usage.append((usage_key(known.key, row[0]), value))
         folded.rows += map(ChangedRow, repeat(measure.meter), keys, rows)
         values: list[_Value] = []
         if measure.counts_uniques:
@@ -345,10 +346,12 @@ class Folder:
                 cache.clear()
 
     def usage_tombstones(self, week: int, keys: Sequence[bytes]) -> list[LogRecord]:
-        """Deletions of the usage topic for store keys of `week`, but for rows that have begun anew since."""
+        """Deletions of the usage topic for store keys of `week`."""
         rows = [key[1:] for key in keys if key[:1] == state.ROW]
-        newest = self._store.rows(rows)
-        gone = [row for row, found in zip(rows, newest, strict=True) if found and found[0] == week]
+        gone = [
+            state.usage_key(key, state.decode_row(value).epoch)
+            for key, value in zip(rows, self._store.rows_of(week, rows), strict=True)
+        ]
         uniques = [key[1:] for key in keys if key[:1] == state.UNIQUE]
         return [(key, None) for key in gone + uniques]
 
@@ -408,13 +411,14 @@ def _read_back(
     meter = measure.meter
     prefix = state.row_key_prefix(meter.id, meter.version)
     keys = list(grouping.buckets)
-    found = store.rows([prefix + state.row_key_body(*key) for key in keys])
+    found = store.rows_of_all_weeks([prefix + state.row_key_body(*key) for key in keys])
     for key, stored in zip(keys, found, strict=True):
-        if stored is None:
+        if not stored:
             # It went with its week. That waits for the sink, so ClickHouse has the row, unless it lost it.
             metrics.sink_rows_missing.inc()
             continue
-        rows.append(ChangedRow(meter, key, state.decode_row(stored[1])))
+        # More than one: the first was shut before its week goes, and what came later began anew.
+        rows += [ChangedRow(meter, key, state.decode_row(value)) for value in stored]
         if measure.counts_uniques and measure.find_value is not None:
             bucket = grouping.buckets[key]
             for text in unique_texts(bucket, decoded.datas, measure.find_value):

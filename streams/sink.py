@@ -155,11 +155,13 @@ class PartitionSink:
             chunks.append(chunk)
         self._queued -= events
         columns = EventColumns()
-        rows: dict[tuple[str, int, object], ChangedRow] = {}
+        rows: dict[tuple[str, int, object, int], ChangedRow] = {}
         uniques: list[NewUnique] = []
         for chunk in chunks:
             add_events(columns, chunk.decoded, chunk.accepted_flags)
-            rows.update({(c.meter.id, c.meter.version, c.bucket): c for c in chunk.rows})
+            rows.update(
+                {(c.meter.id, c.meter.version, c.bucket, c.row.epoch): c for c in chunk.rows}
+            )
             uniques += chunk.uniques
         await self._write(
             columns, rows.values(), uniques, chunks[-1].decoded.next, chunks[-1].newest_ms

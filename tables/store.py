@@ -192,6 +192,20 @@ class PartitionStore:
         with self._rocksdb():
             return self._weeks.newest_with_week([ROW + key for key in row_keys])
 
+    def rows_of(self, week: int, row_keys: Sequence[bytes]) -> list[bytes]:
+        """The values of rows that `week` has."""
+        family = self._weeks.find(week)
+        if family is None or not row_keys:
+            return []
+        with self._rocksdb():
+            found: list[bytes] = family.table.get([ROW + key for key in row_keys])
+        return found
+
+    def rows_of_all_weeks(self, row_keys: Sequence[bytes]) -> list[list[bytes]]:
+        """Every value that a row key has, in whatever weeks."""
+        with self._rocksdb():
+            return self._weeks.every([ROW + key for key in row_keys])
+
     def has_uniques(self, unique_keys: Sequence[bytes]) -> list[bool]:
         """Which values of rows are known."""
         with self._rocksdb():

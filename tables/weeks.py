@@ -113,6 +113,15 @@ class Weeks:
             left = missing
         return found
 
+    def every(self, keys: list[bytes]) -> list[list[bytes]]:
+        """The values of each key in all families."""
+        found: list[list[bytes]] = [[] for _ in keys]
+        for _, table in self._newest_first:
+            for values, value in zip(found, table.get(keys), strict=True):
+                if value is not None:
+                    values.append(value)
+        return found
+
     def drop(self, week: int) -> int:
         """Forget a week; returns how many ids it held."""
         family = self._families.pop(week)

@@ -144,7 +144,7 @@ def events_in_clickhouse(url: str, namespace: str) -> dict[str, int]:
 
 
 def rows_in_state(data_dir: Path, namespace: str, name: str = "worker-1") -> dict:
-    """Row key → row, and unique keys, of every partition's state under a stopped worker."""
+    """Key in the usage topic → row, and unique keys, of every partition's state under a stopped worker."""
     events = topics.names(namespace).events
     found = {}
     for path in sorted((data_dir / name / "state").glob(f"{events}-*")):
@@ -162,8 +162,9 @@ def _rows_of(store: PartitionStore) -> dict:
     for week in store._weeks.live():
         for keys in store.weekly_keys(week):
             rows = [key[1:] for key in keys if key[:1] == state.ROW]
-            for key, stored in zip(rows, store.rows(rows), strict=True):
-                found[key] = state.decode_row(stored[1])
+            for key, stored in zip(rows, store.rows_of(week, rows), strict=True):
+                row = state.decode_row(stored)
+                found[state.usage_key(key, row.epoch)] = row
             found |= {key[1:]: None for key in keys if key[:1] == state.UNIQUE}
     return found
 
@@ -175,7 +176,7 @@ def in_state(data_dir: Path, namespace: str, name: str = "worker-1") -> dict:
         if row is None:
             uniques.add(key)
             continue
-        at = state.decode_row_key(key)
+        at = state.decode_row_key(key[:-8])
         whose = (at.meter, at.subject, at.groups)
         rows.setdefault(whose, []).append((key, row))
     found = {}
@@ -187,7 +188,7 @@ def in_state(data_dir: Path, namespace: str, name: str = "worker-1") -> dict:
         if whose[0] == LEVEL:
             value = whole.latest.value
         if whose[0] == USERS:
-            hashes = {state.unique_key(key, b"") for key, _ in several}
+            hashes = {state.unique_key(key[:-8], b"") for key, _ in several}
             value = len({unique[16:] for unique in uniques if unique[:16] in hashes})
         found[whose] = (whole.count, Decimal(value))
     return found

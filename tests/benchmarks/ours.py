@@ -146,7 +146,7 @@ def _usage_topic(stack: Stack) -> tuple[int, int]:
     sums = {SUM_METER: 0, COUNT_METER: 0}
     for key, value in rows.items():
         row = state.decode_row(value)
-        meter = state.decode_row_key(key).meter
+        meter = state.decode_row_key(key[:-8]).meter
         sums[meter] += row.total if meter == SUM_METER else row.count
     return sums[COUNT_METER], sums[SUM_METER]
 

@@ -7,12 +7,15 @@ import pytest
 
 from domain.errors import Unavailable
 from schemas.position import offset_of, position
+from schemas.state import WEEK_MS, week_of
 from streams.sink import PartitionSink, SinkOptions
 from streams.steps import unwatched
 from tests.builders import ULIDS, a_meter_record, an_event
 from tests.unit.streams.fakes import ARecord, FakeLog, Owned, a_chunk
 
 COUNT = a_meter_record("calls", id=ULIDS[1], aggregation="COUNT")
+NOW = 1_790_000_000_000
+LONG_AGO = NOW - 9 * WEEK_MS
 
 
 class FakeWriter:
@@ -75,15 +78,19 @@ class Stage:
         )
         return asyncio.create_task(self.sink.run())
 
-    async def fold(self, *ids, subject="s"):
+    async def fold(self, *ids, subject="s", timestamp=NOW):
         at = len(self.reader.records)
         values = [msgspec.json.encode(an_event(i, subject=subject)) for i in ids]
-        self.reader.records += [ARecord(at + i, v) for i, v in enumerate(values)]
-        await self.owned.submit(a_chunk(*values, at=at))
+        self.reader.records += [ARecord(at + i, v, timestamp) for i, v in enumerate(values)]
+        await self.owned.submit(a_chunk(*values, at=at, timestamp=timestamp))
         await self.owned.settle()
 
     def written(self):
         return [i for block in self.writer.blocks for i in block.events.ids]
+
+    def counts(self):
+        """Epoch to count, of the newest row of each epoch."""
+        return {row.row.epoch: row.row.count for block in self.writer.blocks for row in block.rows}
 
     async def until(self, condition):
         async with asyncio.timeout(5):
@@ -178,6 +185,41 @@ async def test_who_waits_for_a_position_goes_on_when_it_is_in_clickhouse(stage):
 
     assert waited
     assert stage.written() == ["a"]
+    await stopped(task)
+
+
+async def begin_anew(stage):
+    """A row of an old week, which is shut, and a row of today with the same key."""
+    await stage.fold("a", "b", timestamp=LONG_AGO)
+    stage.owned.partition._folder.shut(week_of(LONG_AGO))
+    await stage.fold("c")
+
+
+async def test_a_row_that_was_shut_is_written_beside_the_one_that_began_anew_from_the_log(stage):
+    await begin_anew(stage)
+
+    task = stage.start()
+    await stage.until(lambda: stage.sink.visible == position(3, 0))
+
+    assert stage.counts() == {position(0, 0): 2, position(2, 0): 1}
+    await stopped(task)
+
+
+async def test_a_row_that_was_shut_is_written_beside_the_one_that_began_anew_from_memory(stage):
+    task = stage.start()
+    await stage.until(lambda: stage.sink.has_caught_up)
+    release = asyncio.Event()
+    stage.writer.during = release.wait
+    await stage.fold("0", subject="other", timestamp=LONG_AGO)
+    await stage.until(
+        lambda: not stage.sink._queue
+    )  # the first block is under way, the rest will be one
+    await begin_anew(stage)
+
+    release.set()
+    await stage.until(lambda: stage.sink.visible == position(4, 0))
+
+    assert stage.counts() == {position(0, 0): 1, position(1, 0): 2, position(3, 0): 1}
     await stopped(task)
 
 
