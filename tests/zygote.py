@@ -4,6 +4,7 @@ Run as a program it reads a JSON object a line, `{"arguments": [...], "environme
 with the child's pid. Children are reaped by the kernel.
 """
 
+import ctypes
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+_PR_SET_PDEATHSIG = 1
 
 
 class Zygote:
@@ -85,6 +87,9 @@ def main():
 
 def _be_a_worker(arguments: list[str], environment: dict, log: str):
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    ctypes.CDLL(None).prctl(
+        _PR_SET_PDEATHSIG, signal.SIGKILL
+    )  # a test run that is killed leaves no worker behind
     os.setsid()
     os.environ.update(environment)
     out = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
