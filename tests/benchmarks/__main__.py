@@ -30,7 +30,7 @@ _LIMIT_REPEATS = 3
 def main() -> None:
     chosen = _arguments()
     console = Console(width=chosen.width)
-    workload = Workload(events=chosen.events, even=chosen.even)
+    workload = Workload(events=chosen.events, minutes=chosen.minutes, even=chosen.even)
     with (
         tempfile.TemporaryDirectory(
             prefix="meterstream-bench-", ignore_cleanup_errors=True
@@ -67,6 +67,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--even", action="store_true", help="every subject sends as much as any other"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=25.0, help="event time that the events are spread over"
     )
     parser.add_argument("--json", type=Path, help="every run's figures go to this file")
     parser.add_argument("--width", type=int, default=None, help="columns of the terminal")

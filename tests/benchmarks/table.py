@@ -65,7 +65,7 @@ def show(
             console.print(f"({letter}) µs/event: {_split(run)}", soft_wrap=True)
     console.print(
         f"{totals.sent:,} records ({totals.sent - totals.counted:,} sent twice), {totals.bytes / totals.sent:.0f} bytes each, "
-        f"{workload.subjects:,} subjects with {'equal' if workload.even else 'uneven (1/k)'} shares, {workload.hours:g} hours of "
+        f"{workload.subjects:,} subjects with {'equal' if workload.even else 'uneven (1/k)'} shares, {workload.minutes:g} minutes of "
         f"event time; totals exact in every run. (b) reads {min(faust_events, totals.sent):,} records."
     )
     console.print(machine(), soft_wrap=True)
