@@ -205,12 +205,12 @@ def demo(
 
       meterstream demo --keep
     """
+    from runtime.demo.errors import DemoProblem
     from runtime.demo.run import run
-    from runtime.demo.stack import StackProblem
 
     try:
         exact = run(data_dir, keep=keep)
-    except StackProblem as problem:
+    except DemoProblem as problem:
         fail(str(problem))
     if not exact:
         raise typer.Exit(_PROBLEM)

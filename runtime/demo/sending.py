@@ -8,14 +8,11 @@ from collections.abc import Callable, Sequence
 import httpx
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from runtime.demo.errors import DemoProblem
 from schemas.topics import names
 
 _POLL_S = 0.05
 _STUCK_S = 60.0
-
-
-class Stuck(Exception):
-    """Nothing was counted for a long time."""
 
 
 def send(
@@ -53,11 +50,10 @@ def send(
 
 
 def wait_counted(worker: str, ends: dict[int, int], on_counted: Callable[[int], None]) -> None:
-    """Wait until reads see everything before `ends` (offsets by partition). Stuck when it does not move for a minute."""
+    """Wait until reads see everything before `ends` (offsets by partition). DemoProblem when it does not move for a minute."""
     last, moved_at = -1, time.monotonic()
     while True:
-        partitions = httpx.get(f"{worker}/status", timeout=10).json()["partitions"]
-        visible = {p["partition"]: (p["visible"] or 0) >> 20 for p in partitions}
+        visible = _visible(worker)
         counted = sum(min(visible.get(number, 0), end) for number, end in ends.items())
         on_counted(counted)
         if counted >= sum(ends.values()):
@@ -65,10 +61,19 @@ def wait_counted(worker: str, ends: dict[int, int], on_counted: Callable[[int], 
         if counted != last:
             last, moved_at = counted, time.monotonic()
         elif time.monotonic() - moved_at > _STUCK_S:
-            raise Stuck(
+            raise DemoProblem(
                 f"{counted} of {sum(ends.values())} events counted, no more for {_STUCK_S:.0f} s"
             )
         time.sleep(_POLL_S)
+
+
+def _visible(worker: str) -> dict[int, int]:
+    """Up to which offset reads see each partition; nothing while the worker does not answer."""
+    try:
+        partitions = httpx.get(f"{worker}/status", timeout=10).json()["partitions"]
+    except httpx.HTTPError:
+        return {}
+    return {p["partition"]: (p["visible"] or 0) >> 20 for p in partitions}
 
 
 def verdicts(worker: str) -> dict[str, int]:

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runtime.demo.errors import DemoProblem
+
 _STOP_S = 60
+_MARK = "DEMO"
 _PR_SET_PDEATHSIG = 1
-
-
-class StackProblem(Exception):
-    """The stack did not come up; the message is what `meterstream up` said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +39,12 @@ class Stack:
 
     def start(self) -> None:
         """Begin to come up, on an empty data directory. A stack that an earlier demo left there is stopped first."""
-        if self.data_dir.exists():
-            subprocess.run(
-                [*_COMMAND, "down", "--data-dir", str(self.data_dir)],
-                capture_output=True,
-                check=False,
-            )
-            shutil.rmtree(self.data_dir)
+        try:
+            self._clear()
+        except OSError as error:
+            raise DemoProblem(
+                f"{self.data_dir}: {error.strerror}: name another with --data-dir"
+            ) from error
         self._process = subprocess.Popen(
             [*_COMMAND, "up", "--data-dir", str(self.data_dir), "--port", "0"],
             stdout=subprocess.PIPE,
@@ -55,6 +53,23 @@ class Stack:
             start_new_session=True,
             preexec_fn=None if self._keep or sys.platform != "linux" else _die_with_parent,
         )
+
+    def _clear(self) -> None:
+        """Remove what an earlier demo left; a directory that is not a demo's is never touched."""
+        mark = self.data_dir / _MARK
+        if self.data_dir.exists() and not mark.exists() and any(self.data_dir.iterdir()):
+            raise DemoProblem(
+                f"{self.data_dir} was not made by a demo, which would delete it: name another with --data-dir"
+            )
+        if mark.exists():
+            subprocess.run(
+                [*_COMMAND, "down", "--data-dir", str(self.data_dir)],
+                capture_output=True,
+                check=False,
+            )
+            shutil.rmtree(self.data_dir)
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        mark.write_text("Made by `meterstream demo`, which deletes this directory.\n")
 
     def wait_ready(self, say: Callable[[str], None]) -> Addresses:
         """Pass on what `up` says until it is ready."""
@@ -67,7 +82,7 @@ class Stack:
                 return self._addresses(line.removeprefix("ready "))
             said.append(line)
             say(line)
-        raise StackProblem("\n".join(said[-5:]) or "meterstream up said nothing")
+        raise DemoProblem("\n".join(said[-5:]) or "meterstream up said nothing")
 
     def _addresses(self, api: str) -> Addresses:
         done = subprocess.run(
@@ -81,8 +96,8 @@ class Stack:
         }
         return Addresses(api=api, kafka=found["kafka"], worker=found["worker"])
 
-    def stop(self) -> None:
-        """Stop it and forget its data, unless it is to be kept."""
+    def stop(self, *, forget: bool) -> None:
+        """Stop it, unless it is to be kept; `forget`: its data and logs, too."""
         process = self._process
         if process is None or self._keep:
             return
@@ -93,7 +108,8 @@ class Stack:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        shutil.rmtree(self.data_dir, ignore_errors=True)
+        if forget:
+            shutil.rmtree(self.data_dir, ignore_errors=True)
 
 
 _COMMAND = (sys.executable, "-m", "runtime.cli")
