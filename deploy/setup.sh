@@ -5,14 +5,14 @@ cd "$(dirname "$0")/.."
 say() { printf '%s\n' "$*" >&2; }
 
 find_python() {
-  local name
-  for name in ${PYTHON:-} python3 python3.13 python3.12 python3.11; do
+  local name names=${PYTHON:-python3 python3.13 python3.12 python3.11}
+  for name in $names; do
     if "$name" -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null; then
       echo "$name"
       return
     fi
   done
-  say "setup: Python 3.11 or newer is needed; found $(python3 --version 2>&1 || echo none)."
+  say "setup: Python 3.11 or newer is needed; ${PYTHON:-python3} is $("${PYTHON:-python3}" --version 2>&1 || echo none)."
   say "Install one, or name it: make setup PYTHON=/path/to/python3.11"
   exit 1
 }
