@@ -15,7 +15,7 @@ from runtime import cli
 from runtime.embedded.kafka import prepare_kafka
 from runtime.embedded.postgres import prepare_postgres
 from runtime.embedded.service import ServiceProblem
-from tests.stacks import (
+from tests.meterstream_up import (
     ROOT,
     Stack,
     a_stack,
