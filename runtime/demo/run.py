@@ -44,7 +44,7 @@ def run(data_dir: Path, *, keep: bool) -> bool:
     console = Console(highlight=False)
     began = time.monotonic()
     stack = Stack(data_dir, keep=keep)
-    exact = False
+    exact, interrupted = False, False
     try:
         stack.start()
         with ThreadPoolExecutor(1) as thread:
@@ -56,12 +56,15 @@ def run(data_dir: Path, *, keep: bool) -> bool:
         counting = _count(console, addresses, sent)
         exact = _ask_and_check(console, addresses.api, flights)
         _conclude(console, sent, counting, exact, time.monotonic() - began)
+    except KeyboardInterrupt:
+        interrupted = True
+        raise
     except httpx.HTTPError as error:
         raise DemoProblem(
             f"no answer ({error}); logs are in {data_dir / 'logs'}, run it again"
         ) from error
     finally:
-        stack.stop(forget=exact)
+        stack.stop(forget=exact or interrupted)
     if keep:
         console.print(
             f"\nLeft running: {addresses.api} (meters: {', '.join(q.slug for q in QUESTIONS)}). "
