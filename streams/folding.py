@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import compress, repeat
+from itertools import compress
 from operator import eq
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ _ROWS_SLICE = 1_000
 
 
 class _CachedRow:
-    """A row's key, the week family that holds it, and the newest row."""
+    """A row's key in the state, the week family that holds it, and the newest row."""
 
     __slots__ = ("key", "row", "week")
 
@@ -45,12 +45,12 @@ _Cache = dict[BucketKey, list[_CachedRow]]
 """For each bucket key the row of each measure."""
 
 
-class ChangedRow(NamedTuple):
-    """A row as of the end of a chunk."""
+class ChangedRows(NamedTuple):
+    """Rows of one meter as of the end of a chunk: `rows[i]` is that of `buckets[i]`."""
 
     meter: Meter
-    bucket: BucketKey
-    row: Row
+    buckets: Sequence[BucketKey]
+    rows: Sequence[Row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +81,17 @@ class Folded:
     accepted_flags: list[bool]
     accepted: int
     ids: list[tuple[bytes, int]]
-    rows: list[ChangedRow] = field(default_factory=list)
+    rows: list[ChangedRows] = field(default_factory=list)
     uniques: list[NewUnique] = field(default_factory=list)
     stored: list[tuple[int, bytes, bytes]] = field(default_factory=list)
     usage: list[LogRecord] = field(default_factory=list)
     applied: list[tuple[bytes, bytes]] = field(default_factory=list)
     newest_ms: int = 0
+
+    @property
+    def row_count(self) -> int:
+        """How many rows it changes."""
+        return sum(len(changed.rows) for changed in self.rows)
 
     @property
     def changelog_bytes(self) -> int:
@@ -255,9 +260,9 @@ class Folder:
         bodies = [body(*key) for key in keys]
         row_keys = [prefix + one for one in bodies for prefix in prefixes]
         found = [
-            _CachedRow(key, week, None)
+            _CachedRow(state.ROW + key, week, None)
             if stored is None or stored[0] in shut
-            else _CachedRow(key, stored[0], state.decode_row(stored[1]))
+            else _CachedRow(state.ROW + key, stored[0], state.decode_row(stored[1]))
             for key, stored in zip(row_keys, self._store.rows(row_keys), strict=True)
         ]
         for i, key in enumerate(keys):
@@ -274,16 +279,23 @@ class Folder:
         """Fold buckets into the rows of one measure; keys, buckets and rows run in parallel. Returns values to look up."""
         decoded, fold, find = folded.decoded, measure.fold, measure.find_value
         positions, seconds, datas = decoded.positions, decoded.seconds, decoded.datas
-        usage_key = state.usage_key
+        pack = state.pack_u64
         rows = [
             fold(known.row, bucket, positions, seconds, datas, find)
             for known, bucket in zip(cached, buckets, strict=True)
         ]
-        for known, row, value in zip(cached, rows, state.encode_rows(rows), strict=True):
+        values_stored = state.encode_rows(rows)
+        for known, row in zip(cached, rows, strict=True):
             known.row = row
-            folded.stored.append((known.week, state.ROW + known.key, value))
-            folded.usage.append((usage_key(known.key, row[0]), value))
-        folded.rows += map(ChangedRow, repeat(measure.meter), keys, rows)
+        folded.stored += [
+            (known.week, known.key, value)
+            for known, value in zip(cached, values_stored, strict=True)
+        ]
+        folded.usage += [  # state.usage_key, one by one
+            (known.key[1:] + pack(row[0]), value)
+            for known, row, value in zip(cached, rows, values_stored, strict=True)
+        ]
+        folded.rows.append(ChangedRows(measure.meter, keys, rows))
         values: list[_Value] = []
         if measure.counts_uniques:
             for key, bucket, known in zip(keys, buckets, cached, strict=True):
@@ -301,14 +313,15 @@ class Folder:
         """The values of a bucket that are not known from memory; whether the state has them is asked for many at once."""
         assert measure.find_value is not None
         last = decoded.positions[bucket[-1]]
+        row_key = cached.key[1:]
         found = []
         for text in unique_texts(bucket, decoded.datas, measure.find_value):
             value = state.value_hash(text)
-            unique_key = state.unique_key(cached.key, value)
+            unique_key = state.unique_key(row_key, value)
             if unique_key not in self._known_uniques:
                 self._known_uniques[unique_key] = last
                 new = NewUnique(measure.meter, key, value, last)
-                found.append(_Value(unique_key, cached.key, cached.week, new))
+                found.append(_Value(unique_key, row_key, cached.week, new))
         return sorted(found)
 
     async def _fold_values(self, values: list[_Value], folded: Folded, slices: Slices) -> None:
@@ -376,11 +389,11 @@ class Folder:
 
 def stored_changes(
     store: PartitionStore, decoded: Decoded
-) -> tuple[list[bool], list[ChangedRow], list[NewUnique]]:
+) -> tuple[list[bool], list[ChangedRows], list[NewUnique]]:
     """What folding `decoded` had done, read back from the state: verdicts, rows as they are now, values of UNIQUE_COUNT."""
     seen = store.seen(decoded.hashes)
     flags = [stored == at for stored, at in zip(seen, decoded.positions, strict=True)]
-    rows: list[ChangedRow] = []
+    rows: list[ChangedRows] = []
     uniques: list[NewUnique] = []
     types = [event.type for event in decoded.events]
     subjects = [event.subject for event in decoded.events]
@@ -404,13 +417,14 @@ def _read_back(
     store: PartitionStore,
     grouping: Grouping,
     decoded: Decoded,
-    rows: list[ChangedRow],
+    rows: list[ChangedRows],
     uniques: list[NewUnique],
 ) -> None:
     (measure,) = grouping.measures
     meter = measure.meter
     prefix = state.row_key_prefix(meter.id, meter.version)
     keys = list(grouping.buckets)
+    kept: list[tuple[BucketKey, Row]] = []
     found = store.rows_of_all_weeks([prefix + state.row_key_body(*key) for key in keys])
     for key, stored in zip(keys, found, strict=True):
         if not stored:
@@ -418,10 +432,11 @@ def _read_back(
             metrics.sink_rows_missing.inc()
             continue
         # More than one: the first was shut before its week goes, and what came later began anew.
-        rows += [ChangedRow(meter, key, state.decode_row(value)) for value in stored]
+        kept += [(key, state.decode_row(value)) for value in stored]
         if measure.counts_uniques and measure.find_value is not None:
             bucket = grouping.buckets[key]
             for text in unique_texts(bucket, decoded.datas, measure.find_value):
                 uniques.append(
                     NewUnique(meter, key, state.value_hash(text), decoded.positions[bucket[-1]])
                 )
+    rows.append(ChangedRows(meter, [key for key, _ in kept], [row for _, row in kept]))

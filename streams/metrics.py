@@ -128,7 +128,7 @@ def observe_chunk(partition: int, folded: Folded, *, changelog_end: int, ids: in
     events.labels("forwarded").inc(len(decoded.forwarded))
     for event in decoded.rejected:
         rejected.labels(event.code).inc()
-    rows_changed.inc(len(folded.rows))
+    rows_changed.inc(folded.row_count)
     chunk_events.observe(len(decoded.events))
     if decoded.seconds:
         lateness_seconds.observe(max(0.0, decoded.newest_ms / 1000 - decoded.seconds[-1]))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -24,12 +24,14 @@ from tenacity import (
 )
 
 from domain.errors import Unavailable
+from domain.metering.fold import BucketKey
+from domain.metering.rows import Row
 from schemas.position import offset_of, record_start
 from schemas.sink_block import Block, BlockRow, BlockUnique, EventColumns
 from schemas.state import SinkPlan
 from streams import metrics
 from streams.decoded import Decoded, decode
-from streams.folding import ChangedRow, Folded, NewUnique, stored_changes
+from streams.folding import ChangedRows, Folded, NewUnique, stored_changes
 from streams.partition import Partition
 from streams.ports import PartitionReader, UsageWriter
 from streams.steps import Step, StepHook
@@ -155,17 +157,12 @@ class PartitionSink:
             chunks.append(chunk)
         self._queued -= events
         columns = EventColumns()
-        rows: dict[tuple[str, int, object, int], ChangedRow] = {}
         uniques: list[NewUnique] = []
         for chunk in chunks:
             add_events(columns, chunk.decoded, chunk.accepted_flags)
-            rows.update(
-                {(c.meter.id, c.meter.version, c.bucket, c.row.epoch): c for c in chunk.rows}
-            )
             uniques += chunk.uniques
-        await self._write(
-            columns, rows.values(), uniques, chunks[-1].decoded.next, chunks[-1].newest_ms
-        )
+        rows = _newest([changed for chunk in chunks for changed in chunk.rows])
+        await self._write(columns, rows, uniques, chunks[-1].decoded.next, chunks[-1].newest_ms)
 
     # -- from the log
 
@@ -227,14 +224,14 @@ class PartitionSink:
     async def _write(
         self,
         columns: EventColumns,
-        rows: Iterable[ChangedRow],
+        rows: Sequence[ChangedRows],
         uniques: Sequence[NewUnique],
         block_next: int,
         newest_ms: int,
     ) -> None:
         news = self._news()
-        block_rows = [_block_row(changed) for changed in rows]
-        self._ahead = max(self._ahead, *(row.row.position for row in block_rows), -1)
+        block_rows = [row for changed in rows for row in _block_rows(changed)]
+        self._ahead = max([self._ahead, *[row.row.position for row in block_rows]])
         visible = block_next if self._ahead < block_next else self.visible
         block = Block(
             namespace=self._options.namespace,
@@ -384,9 +381,27 @@ def add_events(columns: EventColumns, decoded: Decoded, flags: Sequence[bool]) -
     columns.accepted += flags
 
 
-def _block_row(changed: ChangedRow) -> BlockRow:
-    subject, minute, groups = changed.bucket
-    return BlockRow(changed.meter.id, changed.meter.version, subject, groups, minute, changed.row)
+def _newest(changes: Sequence[ChangedRows]) -> list[ChangedRows]:
+    """The newest row of each (meter, bucket, epoch), of changes in log order."""
+    meters = {(c.meter.id, c.meter.version): c.meter for c in changes}
+    newest: dict[tuple[str, int], dict[tuple[BucketKey, int], Row]] = {key: {} for key in meters}
+    for meter, buckets, rows in changes:
+        epochs = [row.epoch for row in rows]
+        newest[meter.id, meter.version].update(
+            zip(zip(buckets, epochs, strict=True), rows, strict=True)
+        )
+    return [
+        ChangedRows(meters[key], [bucket for bucket, _ in found], list(found.values()))
+        for key, found in newest.items()
+    ]
+
+
+def _block_rows(changed: ChangedRows) -> list[BlockRow]:
+    meter, version = changed.meter.id, changed.meter.version
+    return [
+        BlockRow(meter, version, subject, groups, minute, row)
+        for (subject, minute, groups), row in zip(changed.buckets, changed.rows, strict=True)
+    ]
 
 
 def _block_unique(new: NewUnique) -> BlockUnique:

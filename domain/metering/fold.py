@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from domain.metering.jsonpath import compile_path
 from domain.metering.meter import Aggregation, Meter
 from domain.metering.numbers import EXACT_LIMIT, json_text, read_number
-from domain.metering.rows import Latest, Row, add
+from domain.metering.rows import Exact, Latest, Number, Row, add
 
 BucketKey = tuple[str, int, tuple[str, ...]]
 """(subject, minute = Unix seconds // 60, group values in the order of the meter's sorted keys)."""
+
+_row = tuple.__new__
+"""Makes a Row in a third of the time that its own constructor takes, which is Python."""
 
 
 @dataclass(slots=True, eq=False)
@@ -115,9 +118,8 @@ def fold_count(
 ) -> Row:
     """The row with the bucket's events counted; their values are not looked at."""
     last = positions[bucket[-1]]
-    if row is None:
-        return Row(positions[bucket[0]], last, len(bucket))
-    return Row(row[0], last, row[2] + len(bucket))
+    epoch, before = (positions[bucket[0]], 0) if row is None else (row[0], row[2])
+    return _row(Row, (epoch, last, before + len(bucket), 0, 0, None, None, None, None))
 
 
 def fold_numeric(
@@ -129,7 +131,13 @@ def fold_numeric(
     find: Callable[[object], object],
 ) -> Row:
     """The row with the bucket's values added: what is not a number counts as an event only."""
-    epoch, _, count, numeric, total, outside, least, most, _ = row or _empty(positions[bucket[0]])
+    epoch, count, numeric = positions[bucket[0]], 0, 0
+    total: Exact = 0
+    outside: float | None = None
+    least: Number | None = None
+    most: Number | None = None
+    if row is not None:
+        epoch, _, count, numeric, total, outside, least, most, _ = row
     for i in bucket:
         value = find(datas[i])
         if type(value) is not int or not -EXACT_LIMIT < value < EXACT_LIMIT:
@@ -148,9 +156,8 @@ def fold_numeric(
             least = value
         if most is None or value > most:
             most = value
-    return Row(
-        epoch, positions[bucket[-1]], count + len(bucket), numeric, total, outside, least, most
-    )
+    last, count = positions[bucket[-1]], count + len(bucket)
+    return _row(Row, (epoch, last, count, numeric, total, outside, least, most, None))
 
 
 def fold_latest(

@@ -13,10 +13,14 @@ import faust
 import pytest
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport import consumer as base
 from faust.transport.drivers import aiokafka as driver
+
+from connectors.kafka.chunk_log import _filled
 
 
 def _source(thing: object) -> str:
@@ -134,3 +138,33 @@ def test_the_transport_is_found_by_its_scheme_with_and_without_cython(no_cython)
     )
 
     assert done.returncode == 0, done.stderr
+
+
+def a_batch(batch_size=1 << 20):
+    return BatchBuilder(batch_size, 0, is_transactional=False)
+
+
+def test_a_batch_filled_through_its_builder_holds_what_its_own_append_would_have_put_there():
+    records = [(b"k%d" % i, b"v" * i if i % 3 else None) for i in range(300)]
+    ours, theirs = a_batch(), a_batch()
+
+    filled = _filled(ours, records)
+    for key, value in records:
+        theirs.append(key=key, value=value, timestamp=None)
+
+    assert filled == ours.record_count() == theirs.record_count() == 300
+    read = [
+        [(r.offset, r.key, r.value) for r in MemoryRecords(bytes(b._build())).next_batch()]
+        for b in (ours, theirs)
+    ]
+    assert read[0] == read[1] == [(i, *record) for i, record in enumerate(records)]
+
+
+def test_a_full_batch_says_how_many_records_it_took_and_stays_sound():
+    records = [(b"key", b"v" * 100)] * 300
+    batch = a_batch(10_000)
+
+    filled = _filled(batch, records)
+
+    assert 0 < filled == batch.record_count() < 300
+    assert len(list(MemoryRecords(bytes(batch._build())).next_batch())) == filled

@@ -281,7 +281,8 @@ def assert_read_back(world, last):
     assert sum(flags) == len(set(decoded.hashes))
     for changed in rows:
         prefix = state.row_key_prefix(changed.meter.id, changed.meter.version)
-        assert found[prefix + state.row_key_body(*changed.bucket)] == changed.row
+        for bucket, row in zip(changed.buckets, changed.rows, strict=True):
+            assert found[prefix + state.row_key_body(*bucket)] == row
     read_back = {
         state.unique_key(
             state.row_key_prefix(u.meter.id, u.meter.version) + state.row_key_body(*u.bucket), u.hash

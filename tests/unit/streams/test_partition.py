@@ -199,8 +199,8 @@ async def test_a_week_that_left_the_window_goes_with_its_tombstones_and_late_eve
     assert owned.store._weeks.live() == [state.week_of(NOW)]
     weeks = {int.from_bytes(key[1:3]) for key in log.live_keys() if key[:1] in b"wi"}
     assert weeks == {state.week_of(NOW)}
-    late = [row for row in owned.folded[-1].rows if row.meter.id == COUNT.id]
-    assert [(row.row.epoch, row.row.count) for row in late] == [(position(3, 0), 1)]
+    (late,) = [changed.rows for changed in owned.folded[-1].rows if changed.meter.id == COUNT.id]
+    assert [(row.epoch, row.count) for row in late] == [(position(3, 0), 1)]
     published = {key for key, told in log.usage.items() if told is not None}
     assert published == {key for key, _ in owned.folded[-1].usage} | {
         key for key, _ in owned.folded[-2].usage
@@ -231,8 +231,8 @@ async def test_a_week_waits_until_the_sink_has_written_what_was_folded_before(tm
 
     assert waits_for == position(2, 0)
     assert weeks_while_waiting == [state.week_of(LONG_AGO), state.week_of(NOW)]
-    late = owned.folded[-1].rows
-    assert [(row.row.epoch, row.row.count) for row in late] == [(position(2, 0), 1)]
+    (late,) = owned.folded[-1].rows
+    assert [(row.epoch, row.count) for row in late.rows] == [(position(2, 0), 1)]
     assert owned.store._weeks.live() == [state.week_of(NOW)]
     await owned.partition.close()
 
