@@ -41,7 +41,8 @@ class Workload:
         for version, meter in enumerate(METERS, 1):
             self._producer.publish_meter(meter, version)
 
-    def burst(self, count: int, *, timestamp_ms: int = 0):
+    def burst(self, count: int, *, timestamp_ms: int = 0, astray: float = 0.03):
+        """Send events; `astray` of them to a partition of another subject, whose owner moves them on, now."""
         chance = self._random.random
         for _ in range(count):
             again = bool(self._repeatable) and chance() < 0.1
@@ -49,7 +50,7 @@ class Workload:
             events = [event]
             if chance() < 0.1:
                 events += [self._new(event["subject"]) for _ in range(2)]
-            wrong = {"partition": self._random.randrange(4)} if chance() < 0.03 else {}
+            wrong = {"partition": self._random.randrange(4)} if chance() < astray else {}
             self._producer.send(
                 events if len(events) > 1 else event,
                 event["subject"],

@@ -23,14 +23,21 @@ LONG_AGO_MS = int(time.time() * 1000) - 9 * state.WEEK_MS
 
 
 def stamp_by(cluster, who: str):
-    """CreateTime lets a test send what arrived weeks ago; the product wants LogAppendTime."""
+    """CreateTime lets a test send what arrived weeks ago; the product wants LogAppendTime.
+
+    Kept for ever: the broker looks for what is past its retention half a minute after its start, and would take these events away.
+    """
     admin = AdminClient({"bootstrap.servers": cluster.kafka, "log_level": 0})
-    entry = ConfigEntry("message.timestamp.type", who, incremental_operation=AlterConfigOpType.SET)
-    topic = ConfigResource(ResourceType.TOPIC, cluster.names.events, incremental_configs=[entry])
+    wanted = {"message.timestamp.type": who, "retention.ms": "-1"}
+    entries = [
+        ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        for name, value in wanted.items()
+    ]
+    topic = ConfigResource(ResourceType.TOPIC, cluster.names.events, incremental_configs=entries)
     for done in admin.incremental_alter_configs([topic]).values():
         done.result(30)
-    wanted = TIMESTAMP_CREATE_TIME if who == "CreateTime" else TIMESTAMP_LOG_APPEND_TIME
-    cluster.worker().wait_until(lambda: stamped(cluster) == wanted, what=who)
+    kind = TIMESTAMP_CREATE_TIME if who == "CreateTime" else TIMESTAMP_LOG_APPEND_TIME
+    cluster.worker().wait_until(lambda: stamped(cluster) == kind, what=who)
 
 
 def stamped(cluster) -> int:
@@ -49,22 +56,25 @@ def stamped(cluster) -> int:
 
 
 def arrive_long_ago(cluster, count: int):
-    stamp_by(cluster, "CreateTime")
-    cluster.work.burst(count, timestamp_ms=LONG_AGO_MS)
+    """To be counted before the clock is the broker's again: one event of today ends the window of its partition."""
+    cluster.work.burst(count, timestamp_ms=LONG_AGO_MS, astray=0)
     cluster.work.forget()
-    stamp_by(cluster, "LogAppendTime")
 
 
-@pytest.mark.long
 def test_a_week_is_dropped_once_whenever_the_worker_dies_and_restored_states_agree(cluster):
+    stamp_by(cluster, "CreateTime")
     arrive_long_ago(cluster, 150)
     cluster.work.publish_meters()
     worker = cluster.worker().start().wait_ready()
     arrive_long_ago(cluster, 150)
     cluster.wait_exact()
     worker.kill()
+    stamp_by(cluster, "LogAppendTime")
 
-    for step, times in (  # four partitions have a week to drop: not every step can be reached often
+    for (
+        step,
+        times,
+    ) in (  # three or four partitions have a week to drop: not every step can be reached often
         (Step.EXPIRY_LOGGED, 1),
         (Step.EXPIRY_LOGGED, 2),
         (Step.EXPIRY_APPLIED, 1),
@@ -110,8 +120,10 @@ def week_now() -> int:
 def test_a_late_event_opens_a_new_row_when_its_week_is_gone(cluster):
     cluster.work.publish_meters()
     worker = cluster.worker().start().wait_ready()
+    stamp_by(cluster, "CreateTime")
     arrive_long_ago(cluster, 100)
     cluster.wait_exact()
+    stamp_by(cluster, "LogAppendTime")
     cluster.work.burst(100)
     worker.wait_until(
         lambda: (
