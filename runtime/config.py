@@ -98,9 +98,9 @@ class WorkerConfig(_Section):
 
     port: int = Field(0, ge=0, le=65_535)
     agents: tuple[Literal["meter", "sink"], ...] = ("meter", "sink")
-    chunk_events_max: int = Field(20_000, ge=1, le=1_000_000)
+    chunk_events_max: int = Field(8_000, ge=1, le=1_000_000)
     slice: Duration = timedelta(milliseconds=20)
-    in_flight_chunks: int = Field(4, ge=1, le=64)
+    in_flight_chunks: int = Field(12, ge=1, le=64)
     buffer_chunks: int = Field(64, ge=1)
     buffer_bytes_max: int = Field(128 << 20, ge=1 << 20)
     fetch_bytes_max: int = Field(4 << 20, ge=64 << 10)

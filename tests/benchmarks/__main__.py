@@ -29,7 +29,7 @@ _LIMIT_REPEATS = 3
 
 def main() -> None:
     chosen = _arguments()
-    console = Console(width=chosen.width)
+    console = Console(width=chosen.width or (None if sys.stdout.isatty() else 160))
     workload = Workload(events=chosen.events, minutes=chosen.minutes, even=chosen.even)
     with (
         tempfile.TemporaryDirectory(

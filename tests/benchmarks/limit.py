@@ -43,6 +43,9 @@ def main(servers: str, topic: str, wanted: int) -> None:
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "fetch.max.bytes": 16 << 20,
+            # By default librdkafka stops fetching for a second when its queue is full, which this reader outruns.
+            "fetch.queue.backoff.ms": 1,
+            "queued.min.messages": 1_000_000,
         }
     )
     partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions

@@ -66,7 +66,7 @@ CREATE TABLE IF NOT EXISTS uniques (
     earliness  UInt64 MATERIALIZED bitNot(position)
 ) ENGINE = ReplacingMergeTree(earliness)
 PARTITION BY if(toYear(minute) BETWEEN 2000 AND 2099, toYYYYMM(minute), 0)
-ORDER BY (namespace, meter, version, toDate32(minute), subject, minute, groups, hash)
+ORDER BY (namespace, meter, version, toDate32(minute), subject, minute, groups, hash, partition)
 SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 1024;
 
 -- The positions of a partition whose events are in the rows of a meter version: [from_position, until_position).
