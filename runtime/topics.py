@@ -1,20 +1,91 @@
-"""Makes and checks the topics of the configured namespace: every process does so before it uses them."""
+"""Makes and checks the topics of the configured namespace: every process does so before it uses them.
+
+The mechanism is that of `meterstream topology` (runtime/topology/), but a process only makes what is missing. It leaves settings
+that merely differ as they are, and refuses to run on those that would lose or double something.
+"""
 
 from __future__ import annotations
 
-from connectors.kafka.admin import TopicAdmin
+import logging
+from collections.abc import Callable
+
+from connectors.kafka.admin import TopicAdmin, TopicProblem
 from runtime.config import Config
+from runtime.topology.applying import Wanted, carry_out, plan_for, spoken, wait_until
+from runtime.topology.planning import Plan, Set
 from schemas import topics
 
+log = logging.getLogger(__name__)
 
-def ensure_topics(config: Config, *, timeout_s: float = 10.0) -> None:
-    """Make and check the topics. TopicProblem; Unavailable when Kafka does not answer within `timeout_s`."""
-    assert config.kafka.bootstrap_servers is not None
-    retention_ms = int(config.kafka.retention.total_seconds() * 1000)
-    TopicAdmin(config.kafka.bootstrap_servers, timeout_s).ensure(
-        topics.catalogue(
-            config.namespace, partitions=config.kafka.partitions, retention_ms=retention_ms
+
+def wanted_topics(config: Config) -> Wanted:
+    """What the configuration asks of a cluster."""
+    return Wanted(
+        topics=topics.catalogue(
+            config.namespace,
+            partitions=config.kafka.partitions,
+            retention_ms=_ms(config.kafka.retention.total_seconds()),
+            window_ms=_ms(config.dedupe.window.total_seconds()),
         ),
-        replication_factor=config.kafka.replication_factor,
-        retention_ms_min=int(config.dedupe.window.total_seconds() * 1000),
+        replication=config.kafka.replication_factor,
     )
+
+
+def ensure_topics(
+    config: Config, *, timeout_s: float = 10.0, say: Callable[[str], None] = lambda _: None
+) -> None:
+    """Make what is missing, then check all. TopicProblem; Unavailable when Kafka does not answer within `timeout_s`."""
+    assert config.kafka.bootstrap_servers is not None
+    admin = TopicAdmin(config.kafka.bootstrap_servers, timeout_s)
+    ensure(admin, wanted_topics(config), timeout_s=timeout_s, say=say)
+
+
+def ensure(
+    admin: TopicAdmin,
+    wanted: Wanted,
+    *,
+    timeout_s: float = 10.0,
+    say: Callable[[str], None] = lambda _: None,
+) -> None:
+    """The same for any topics. TopicProblem, Unavailable."""
+    plan = plan_for(admin, wanted)
+    _refuse_unsafe(plan)
+    missing = _only_missing(plan)
+    if missing.changes:
+        carry_out(admin, missing, say=say)
+        plan = wait_until(admin, wanted, lambda now: not _only_missing(now).changes, timeout_s)
+        _refuse_unsafe(plan)  # another process may have made them, otherwise than we would
+    for change in plan.changes:
+        log.warning(
+            "a topic differs from the configuration: `meterstream topology apply` changes it",
+            extra={"difference": spoken(change)},
+        )
+
+
+def problems(plan: Plan) -> list[str]:
+    """Why nothing may run on the cluster: a line each, with what to do."""
+    return [
+        *(_line(refusal.topic, refusal.reason) for refusal in plan.refusals),
+        *(
+            f"{repair.topic} has {repair.name} {repair.found}, it must be {repair.wanted}: {repair.why}; "
+            "`meterstream topology apply --repair` sets it"
+            for repair in plan.repairs
+        ),
+    ]
+
+
+def _refuse_unsafe(plan: Plan) -> None:
+    if not plan.safe:
+        raise TopicProblem("\n".join(problems(plan)))
+
+
+def _only_missing(plan: Plan) -> Plan:
+    return Plan(changes=tuple(c for c in plan.changes if not isinstance(c, Set)))
+
+
+def _line(topic: str, reason: str) -> str:
+    return reason if reason.startswith(topic) else f"{topic}: {reason}"
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

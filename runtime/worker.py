@@ -26,9 +26,11 @@ from runtime.config import Config
 from runtime.connections import clickhouse_options
 from runtime.logs import set_up_logging
 from runtime.topics import ensure_topics
+from runtime.topology.parts import METER, SINK, Wires
 from runtime.worker_status import WorkerStatus
 from schemas import topics
 from schemas.catalog import CatalogRecord
+from schemas.topics import Role
 from streams import metrics
 from streams.app import App, AppOptions, create_app
 from streams.catalog import Catalog
@@ -54,6 +56,8 @@ class Worker:
         self._name = name
         self._listener = listener
         self._names = topics.names(config.namespace)
+        self.wires = {part.name: Wires(part, self._names) for part in (METER, SINK)}
+        meter = self.wires[METER.name]
         self._owners = Owners(config.kafka.partitions)
         self._home = config.data_dir / name
         self._reader = partition_reader.PartitionReader(
@@ -62,22 +66,22 @@ class Worker:
         self._log = chunk_log.ChunkLog(
             chunk_log.Options(
                 bootstrap_servers=servers,
-                events_topic=self._names.events,
-                changelog_topic=self._names.changelog,
-                usage_topic=self._names.usage,
-                rejected_topic=self._names.rejected,
+                events_topic=meter.writes(Role.EVENTS),
+                changelog_topic=meter.writes(Role.CHANGELOG),
+                usage_topic=meter.writes(Role.USAGE),
+                rejected_topic=meter.writes(Role.REJECTED),
                 request_timeout_s=config.kafka.request_timeout.total_seconds(),
             ),
             self._owners.of,
         )
         self._feed = catalog_feed.CatalogFeed(
-            catalog_feed.Options(bootstrap_servers=servers, topic=self._names.catalog),
+            catalog_feed.Options(bootstrap_servers=servers, topic=meter.reads(Role.CATALOG)),
             self._stop_for,
             on_unreadable=metrics.catalog_refused.inc,
         )
         self._catalog = Catalog(self._catalog_changed)
         self._clients = clickhouse.Clients(clickhouse_options(config))
-        self._sink = self._make_sink(reached) if "sink" in config.worker.agents else None
+        self._sink = self._make_sink(reached) if SINK.agent in config.worker.agents else None
         self._store_options = StoreOptions(
             block_cache_bytes=config.worker.block_cache_bytes,
             write_buffer_bytes=config.worker.write_buffer_bytes,
@@ -102,7 +106,7 @@ class Worker:
             owner_of=self._owners.of,
             options=SinkOptions(
                 namespace=self._config.namespace,
-                topic=self._names.events,
+                topic=self.wires[SINK.name].reads(Role.EVENTS),
                 block_events_max=sink.block_events_max,
                 buffer_events_max=sink.buffer_events_max,
                 interval_ms=int(sink.interval.total_seconds() * 1000),
@@ -116,8 +120,8 @@ class Worker:
         worker = self._config.worker
         return Partitions(
             topics=Topics(
-                events=self._names.events,
-                changelog=self._names.changelog,
+                events=self.wires[METER.name].reads(Role.EVENTS),
+                changelog=self.wires[METER.name].reads(Role.CHANGELOG),
                 partitions=self._config.kafka.partitions,
             ),
             open_store=lambda number: PartitionStore(
@@ -144,7 +148,7 @@ class Worker:
             AppOptions(
                 group=f"meterstream-{self._config.namespace}",
                 bootstrap_servers=servers,
-                events_topic=self._names.events,
+                events_topic=self.wires[METER.name].reads(Role.EVENTS),
                 data_dir=self._home / "faust",
                 session_timeout_s=self._config.kafka.session_timeout.total_seconds(),
                 heartbeat_s=min(0.5, self._config.kafka.session_timeout.total_seconds() / 4),

@@ -13,6 +13,8 @@ from connectors.kafka.admin import TopicAdmin
 from connectors.postgres.outbox import PostgresOutbox
 from connectors.postgres.pool import Options
 from runtime.relay import Relay
+from runtime.topics import ensure
+from runtime.topology.applying import Wanted
 from schemas import topics
 from schemas.catalog import CatalogRecord, decode_catalog_record
 from tests.workers import ROOT
@@ -64,9 +66,8 @@ async def die(dsn: str, kafka: str, namespace: str) -> None:
 def make_catalog_topic(kafka: str, namespace: str) -> None:
     wanted = topics.catalogue(namespace, partitions=1, retention_ms=86_400_000)
     name = topics.names(namespace).catalog
-    TopicAdmin(kafka).ensure(
-        [topic for topic in wanted if topic.name == name], replication_factor=1, retention_ms_min=0
-    )
+    catalog = [topic for topic in wanted if topic.name == name]
+    ensure(TopicAdmin(kafka), Wanted(topics=catalog, replication=1))
 
 
 def published(kafka: str, namespace: str) -> list[CatalogRecord]:

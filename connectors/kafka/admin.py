@@ -1,23 +1,46 @@
-"""Makes the topics of the catalogue and refuses to start on a cluster whose topics would lose or split state."""
+"""What a cluster has, and the few changes to it that runtime/topology/ decides on: Kafka's admin API with our errors."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ConfigSource,
+    NewPartitions,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
 
 from domain.errors import Unavailable
-from schemas.topics import Topic
+from schemas.cluster import Cluster, FoundTopic
+from schemas.topics import Topic, insync_replicas_min
+
+_AWAY = (
+    KafkaError._TRANSPORT,
+    KafkaError._TIMED_OUT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.NOT_CONTROLLER,
+    KafkaError.BROKER_NOT_AVAILABLE,
+)
+_ASK_AGAIN_S = 0.05
+_MISSING = KafkaError.UNKNOWN_TOPIC_OR_PART
 
 
 class TopicProblem(Exception):
-    """A topic on the cluster is not what the catalogue says; the message says how."""
+    """A topic on the cluster is not what the catalogue says, or cannot be made so; the message says how."""
 
 
 class TopicAdmin:
-    """Creates and verifies topics."""
+    """Sees and changes topics. Every method: Unavailable when Kafka does not answer in time; a change: TopicProblem when it is refused."""
 
     def __init__(self, bootstrap_servers: str, timeout_s: float = 10.0) -> None:
         self._admin = AdminClient(
@@ -30,75 +53,122 @@ class TopicAdmin:
         self._timeout_s = timeout_s
         self._servers = bootstrap_servers
 
-    def ensure(
-        self, topics: Sequence[Topic], *, replication_factor: int, retention_ms_min: int
-    ) -> None:
-        """Create what is missing, then check all. TopicProblem, Unavailable."""
+    def look(self, wanted: Collection[str], *, begins: bool = False) -> Cluster:
+        """The brokers that are up and those topics of `wanted` that are there; `begins`: also where their partitions begin."""
+        metadata = self._metadata()
+        there = {
+            name: topic
+            for name, topic in metadata.topics.items()
+            if name in wanted and topic.error is None
+        }
+        settings = self._settings(there)
+        offsets = self._begins(there) if begins else {}
+        return Cluster(
+            brokers=len(metadata.brokers),
+            topics={
+                name: FoundTopic(
+                    name=name,
+                    partitions=len(topic.partitions),
+                    replication=min(
+                        (len(p.replicas) for p in topic.partitions.values()), default=0
+                    ),
+                    settings={key: entry.value for key, entry in settings[name].items()},
+                    own=frozenset(
+                        key
+                        for key, entry in settings[name].items()
+                        if entry.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value
+                    ),
+                    begins=offsets.get(name, {}),
+                )
+                for name, topic in there.items()
+                if name in settings  # deleted in between: it is not there
+            },
+        )
+
+    def create(self, topics: Sequence[Topic], replication: int) -> None:
+        """Make those that are not there; returns when every broker may be asked for them."""
+        isr = {"min.insync.replicas": str(insync_replicas_min(replication))}
         new = [
-            NewTopic(
-                t.name,
-                t.partitions,
-                replication_factor,
-                config={
-                    "cleanup.policy": t.cleanup,
-                    "message.timestamp.type": "LogAppendTime",
-                    **t.config,
-                },
-            )
-            for t in topics
-            if t.name not in self._existing()
+            NewTopic(t.name, t.partitions, replication, config={**t.config, **isr}) for t in topics
         ]
         for name, future in (self._admin.create_topics(new) if new else {}).items():
-            try:
-                future.result(self._timeout_s)
-            except KafkaException as error:
-                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise TopicProblem(
-                        f"topic {name} could not be created: {error.args[0].str()}"
-                    ) from error
-        self._wait_until_known([t.name for t in topics])
-        self._verify(topics, retention_ms_min)
+            self._done(
+                future, f"topic {name} could not be created", but=KafkaError.TOPIC_ALREADY_EXISTS
+            )
+        self._wait_until_listed({topic.name for topic in topics})
 
-    def _existing(self) -> dict[str, int]:
+    def grow(self, name: str, partitions: int) -> None:
+        """Give a topic without keys more partitions."""
+        for future in self._admin.create_partitions([NewPartitions(name, partitions)]).values():
+            self._done(future, f"topic {name} could not get {partitions} partitions")
+
+    def change(self, name: str, settings: Mapping[str, str]) -> None:
+        """Change settings of a topic, the others stay."""
+        entries = [
+            ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+            for key, value in settings.items()
+        ]
+        resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
+        for future in self._admin.incremental_alter_configs([resource]).values():
+            self._done(future, f"topic {name} could not be changed")
+
+    # -- asking
+
+    def _metadata(self) -> Any:
         try:
-            found = self._admin.list_topics(timeout=self._timeout_s).topics
+            return self._admin.list_topics(timeout=self._timeout_s)
         except KafkaException as error:
-            raise Unavailable(
-                f"Kafka at {self._servers} does not answer: {error.args[0].str()}"
-            ) from error
-        return {name: len(topic.partitions) for name, topic in found.items()}
+            raise self._unavailable(error) from error
 
-    def _wait_until_known(self, names: Sequence[str]) -> None:
+    def _settings(self, names: Collection[str]) -> dict[str, dict[str, Any]]:
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+        found = {}
+        for resource, future in (
+            self._admin.describe_configs(resources) if resources else {}
+        ).items():
+            entries = self._done(
+                future, f"the settings of {resource.name} could not be read", but=_MISSING
+            )
+            if entries is not None:
+                found[resource.name] = entries
+        return found
+
+    def _begins(self, topics: Mapping[str, Any]) -> dict[str, dict[int, int]]:
+        asked = {
+            TopicPartition(name, number): OffsetSpec.earliest()
+            for name, topic in topics.items()
+            for number in topic.partitions
+        }
+        found: dict[str, dict[int, int]] = {}
+        for place, future in (self._admin.list_offsets(asked) if asked else {}).items():
+            answer = self._done(future, f"where {place.topic} begins is not known", but=_MISSING)
+            if answer is not None:
+                found.setdefault(place.topic, {})[place.partition] = answer.offset
+        return found
+
+    def _wait_until_listed(self, names: set[str]) -> None:
+        """A topic is made by the controller; the brokers hear of it a moment later."""
         deadline = time.monotonic() + self._timeout_s
-        while not set(names) <= self._existing().keys():
+        while missing := names - self._metadata().topics.keys():
             if time.monotonic() > deadline:
                 raise Unavailable(
-                    f"topics {sorted(set(names) - self._existing().keys())} were created but the cluster does not list them"
+                    f"topics {sorted(missing)} were created but the cluster does not list them"
                 )
+            time.sleep(_ASK_AGAIN_S)
 
-    def _verify(self, topics: Sequence[Topic], retention_ms_min: int) -> None:
-        counts = self._existing()
-        resources = [ConfigResource(ResourceType.TOPIC, t.name) for t in topics]
-        configs = {
-            r.name: f.result(self._timeout_s)
-            for r, f in self._admin.describe_configs(resources).items()
-        }
-        problems = []
-        for topic in topics:
-            config = configs[topic.name]
-            if topic.keyed and counts[topic.name] != topic.partitions:
-                problems.append(
-                    f"{topic.name} has {counts[topic.name]} partitions, kafka.partitions is {topic.partitions}: the partition count of "
-                    "a keyed topic never changes in place; set kafka.partitions to what it has"
-                )
-            if config["cleanup.policy"].value != topic.cleanup:
-                problems.append(
-                    f"{topic.name} has cleanup.policy {config['cleanup.policy'].value}, it must be {topic.cleanup}"
-                )
-            retention = int(config["retention.ms"].value)
-            if topic.cleanup == "delete" and 0 <= retention < retention_ms_min:
-                problems.append(
-                    f"{topic.name} keeps {retention} ms, the dedupe window is {retention_ms_min} ms: raise retention.ms"
-                )
-        if problems:
-            raise TopicProblem("\n".join(problems))
+    def _done(self, future: Any, what: str, *, but: int | None = None) -> Any:
+        """The result, None when it failed with `but`."""
+        try:
+            return future.result(self._timeout_s)
+        except TimeoutError as error:
+            raise Unavailable(f"Kafka at {self._servers} does not answer in time") from error
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code == but:
+                return None
+            if code in _AWAY:
+                raise self._unavailable(error) from error
+            raise TopicProblem(f"{what}: {error.args[0].str()}") from error
+
+    def _unavailable(self, error: KafkaException) -> Unavailable:
+        return Unavailable(f"Kafka at {self._servers} does not answer: {error.args[0].str()}")

@@ -18,6 +18,8 @@ from connectors.kafka.admin import TopicAdmin
 from runtime.embedded.clickhouse import prepare_clickhouse
 from runtime.embedded.kafka import prepare_kafka
 from runtime.embedded.service import free_port
+from runtime.topics import ensure
+from runtime.topology.applying import Wanted
 from schemas import topics
 from tests.benchmarks.events import Totals, Workload, generate
 from tests.builders import ULIDS, a_meter_record
@@ -108,11 +110,8 @@ def fill(stack: Stack, workload: Workload, progress: Progress) -> tuple[Totals, 
 def make_topics(stack: Stack) -> None:
     """Every topic of the namespace that is not there."""
     day_ms = 86_400_000
-    TopicAdmin(stack.kafka).ensure(
-        topics.catalogue(NAMESPACE, partitions=PARTITIONS, retention_ms=40 * day_ms),
-        replication_factor=1,
-        retention_ms_min=32 * day_ms,
-    )
+    wanted = topics.catalogue(NAMESPACE, partitions=PARTITIONS, retention_ms=40 * day_ms)
+    ensure(TopicAdmin(stack.kafka), Wanted(topics=wanted, replication=1))
 
 
 def forget_results(stack: Stack) -> None:

@@ -9,6 +9,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from connectors.kafka.admin import TopicAdmin
 from connectors.kafka.event_log import KafkaEventLog, Options
 from domain.errors import Unavailable
+from runtime.topics import ensure
+from runtime.topology.applying import Wanted
 from schemas import topics
 
 pytestmark = pytest.mark.integration
@@ -18,11 +20,8 @@ DAY_MS = 86_400_000
 
 @pytest.fixture
 def topic(kafka_address, unique):
-    TopicAdmin(kafka_address).ensure(
-        topics.catalogue(unique, partitions=3, retention_ms=40 * DAY_MS),
-        replication_factor=1,
-        retention_ms_min=DAY_MS,
-    )
+    wanted = topics.catalogue(unique, partitions=3, retention_ms=40 * DAY_MS)
+    ensure(TopicAdmin(kafka_address), Wanted(topics=wanted, replication=1))
     return topics.names(unique).events
 
 
