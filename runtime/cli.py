@@ -9,6 +9,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from runtime.config import Config, ConfigProblem, load
+from runtime.redrive.commands import events
+from runtime.simulate.kind import Kind
 
 app = typer.Typer(
     name="meterstream",
@@ -18,6 +20,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.add_typer(events, name="events")
+
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="YAML file; METERSTREAM_… variables win over it.")
 ]
@@ -25,7 +29,7 @@ DataDirOption = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Directory of the data. Default: data_dir, .meterstream."),
 ]
-_PROBLEM, _NOTHING_RUNS = 1, 3
+_PROBLEM, _WRONG_INPUT, _NOTHING_RUNS = 1, 2, 3
 
 
 def read_config(path: Path | None) -> Config:
@@ -41,6 +45,13 @@ def fail(message: str) -> NoReturn:
     """One message for the person at the terminal, and exit code 1."""
     typer.echo(f"meterstream: {message}", err=True)
     raise typer.Exit(_PROBLEM)
+
+
+def wrong_input(message: str) -> NoReturn:
+    """One line that names what is wrong with the input, and exit code 2."""
+    line = " ".join(message.split())
+    typer.echo(f"meterstream: {line}", err=True)
+    raise typer.Exit(_WRONG_INPUT)
 
 
 @app.callback()
@@ -214,6 +225,49 @@ def demo(
         fail(str(problem))
     if not exact:
         raise typer.Exit(_PROBLEM)
+
+
+@app.command()
+def simulate(
+    kind: Annotated[Kind, typer.Argument(help="What the cases are about.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="JSON: one case or an array of them; - is stdin.")
+    ],
+    explain: Annotated[
+        bool, typer.Option("--explain", help="A readable account instead of JSON.")
+    ] = False,
+    plot: Annotated[
+        bool, typer.Option("--plot", help="Draw a balance over time in the terminal (credits).")
+    ] = False,
+    png: Annotated[
+        Path | None, typer.Option("--png", help="Draw it into this PNG file (credits).")
+    ] = None,
+) -> None:
+    """Ask the rules without a server: what is left of these credits, what does this price charge, when does this recur.
+
+    Prints the result of every case as JSON, in order. Wrong input is one line that names the field, and exit code 2. In an array
+    the result of a case that the rules refuse is {"error": {"code", "message"}}. Formats: docs/simulate.md.
+
+    Examples:
+
+      echo '{"kind": "add", "start": "2024-01-31T00:00:00Z", "duration": "P1M"}' | meterstream simulate recurrence -
+
+      meterstream simulate rating bill.json --explain
+    """
+    from domain.errors import Refused
+    from runtime.simulate.command import Request, answer, said_of
+    from runtime.simulate.reading import WrongInput
+
+    request = Request(kind=kind, source=file, explain=explain, plot=plot, png=png)
+    try:
+        said = answer(request)
+    except WrongInput as wrong:
+        wrong_input(str(wrong))
+    except Refused as refused:
+        wrong_input(f"{said_of(refused)} ({refused.code})")
+    for line in said.warned:
+        typer.echo(f"meterstream: {line}", err=True)
+    typer.echo(said.text)
 
 
 def main() -> None:
