@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
-from runtime.config import Config, ConfigProblem, load
+from runtime.command_line import (
+    NOTHING_RUNS,
+    PROBLEM,
+    ConfigOption,
+    DataDirOption,
+    fail,
+    read_config,
+    wrong_input,
+)
 from runtime.redrive.commands import events
 from runtime.simulate.kind import Kind
+from runtime.topology.commands import topology
 
 app = typer.Typer(
     name="meterstream",
@@ -21,37 +30,7 @@ app = typer.Typer(
 )
 
 app.add_typer(events, name="events")
-
-ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="YAML file; METERSTREAM_… variables win over it.")
-]
-DataDirOption = Annotated[
-    Path | None,
-    typer.Option("--data-dir", help="Directory of the data. Default: data_dir, .meterstream."),
-]
-_PROBLEM, _WRONG_INPUT, _NOTHING_RUNS = 1, 2, 3
-
-
-def read_config(path: Path | None) -> Config:
-    """The configuration, or one clear line and exit code 2."""
-    try:
-        return load(path)
-    except ConfigProblem as problem:
-        typer.echo(str(problem), err=True)
-        raise typer.Exit(2) from None
-
-
-def fail(message: str) -> NoReturn:
-    """One message for the person at the terminal, and exit code 1."""
-    typer.echo(f"meterstream: {message}", err=True)
-    raise typer.Exit(_PROBLEM)
-
-
-def wrong_input(message: str) -> NoReturn:
-    """One line that names what is wrong with the input, and exit code 2."""
-    line = " ".join(message.split())
-    typer.echo(f"meterstream: {line}", err=True)
-    raise typer.Exit(_WRONG_INPUT)
+app.add_typer(topology)
 
 
 @app.callback()
@@ -142,7 +121,7 @@ def status(
     else:
         typer.echo(f"nothing runs on {home.absolute()}", err=True)
     if not parts:
-        raise typer.Exit(_NOTHING_RUNS)
+        raise typer.Exit(NOTHING_RUNS)
 
 
 @app.command()
@@ -224,7 +203,7 @@ def demo(
     except DemoProblem as problem:
         fail(str(problem))
     if not exact:
-        raise typer.Exit(_PROBLEM)
+        raise typer.Exit(PROBLEM)
 
 
 @app.command()

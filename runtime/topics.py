@@ -12,7 +12,7 @@ from collections.abc import Callable
 from connectors.kafka.admin import TopicAdmin, TopicProblem
 from runtime.config import Config
 from runtime.topology.applying import Wanted, carry_out, plan_for, spoken, wait_until
-from runtime.topology.planning import Plan, Set
+from runtime.topology.planning import Plan, Set, problems
 from schemas import topics
 
 log = logging.getLogger(__name__)
@@ -62,18 +62,6 @@ def ensure(
         )
 
 
-def problems(plan: Plan) -> list[str]:
-    """Why nothing may run on the cluster: a line each, with what to do."""
-    return [
-        *(_line(refusal.topic, refusal.reason) for refusal in plan.refusals),
-        *(
-            f"{repair.topic} has {repair.name} {repair.found}, it must be {repair.wanted}: {repair.why}; "
-            "`meterstream topology apply --repair` sets it"
-            for repair in plan.repairs
-        ),
-    ]
-
-
 def _refuse_unsafe(plan: Plan) -> None:
     if not plan.safe:
         raise TopicProblem("\n".join(problems(plan)))
@@ -81,10 +69,6 @@ def _refuse_unsafe(plan: Plan) -> None:
 
 def _only_missing(plan: Plan) -> Plan:
     return Plan(changes=tuple(c for c in plan.changes if not isinstance(c, Set)))
-
-
-def _line(topic: str, reason: str) -> str:
-    return reason if reason.startswith(topic) else f"{topic}: {reason}"
 
 
 def _ms(seconds: float) -> int:

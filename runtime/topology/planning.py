@@ -52,7 +52,7 @@ class Repair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """What cannot be done at all: `reason` says why not, and what to do instead."""
+    """What cannot be done at all. `reason` goes on from the topic's name: what is wrong, why not, what to do instead."""
 
     topic: str
     code: str
@@ -120,7 +120,7 @@ def _too_few_brokers(topic: Topic, replication: int, brokers: int) -> Refusal:
     return Refusal(
         topic=topic.name,
         code="replication_above_brokers",
-        reason=f"kafka.replication_factor is {replication}, but {brokers} {'broker is' if brokers == 1 else 'brokers are'} up: "
+        reason=f"cannot be made: kafka.replication_factor is {replication}, but {brokers} {'broker is' if brokers == 1 else 'brokers are'} up: "
         "start the others, or set it to what the cluster has",
     )
 
@@ -154,7 +154,7 @@ def _other_partitions(topic: Topic, found: FoundTopic) -> Refusal:
     return Refusal(
         topic=topic.name,
         code="partitions_changed",
-        reason=f"{topic.name} has {has}, {wanted}; {instead}",
+        reason=f"has {has}, {wanted}; {instead}",
     )
 
 
@@ -224,3 +224,21 @@ def _remarks(topic: Topic, found: FoundTopic, replication: int) -> list[Note]:
         for name in sorted(found.own - declared)
     ]
     return [Note(topic=topic.name, text=text) for text in texts]
+
+
+def problems(plan: Plan) -> list[str]:
+    """Why nothing may run on the cluster, and what to do: a line each, one for all topics with the same trouble."""
+    found: dict[str, list[str]] = {}
+    for refusal in plan.refusals:
+        found.setdefault(refusal.reason, []).append(refusal.topic)
+    for repair in plan.repairs:
+        text = f"has {repair.name} {repair.found}, it must be {repair.wanted}: {repair.why}; `meterstream topology apply --repair` sets it"
+        found.setdefault(text, []).append(repair.topic)
+    return [f"{_first_of(topics)} {text}" for text, topics in found.items()]
+
+
+def _first_of(topics: list[str]) -> str:
+    more = len(topics) - 1
+    if not more:
+        return topics[0]
+    return f"{topics[0]}, like {more} more topic{'' if more == 1 else 's'},"

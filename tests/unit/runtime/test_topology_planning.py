@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from domain.errors import Refused
-from runtime.topology.planning import Create, Grow, Set, make_plan
+from runtime.topology.planning import Create, Grow, Set, make_plan, problems
 from schemas.topics import Role, catalogue, insync_replicas_min
 from tests.clusters import (
     DAY_MS,
@@ -191,3 +191,21 @@ def test_a_catalogue_that_asks_for_less_than_the_dedupe_window_is_refused():
         "retention_below_window",
         "kafka.retention",
     )
+
+
+def test_one_trouble_of_many_topics_is_one_line():
+    lines = problems(planned(a_cluster(TOPICS), topics=a_catalogue(partitions=8)))
+
+    (line,) = lines
+    assert line.startswith(
+        "om_t_events, like 5 more topics, has 4 partitions, kafka.partitions is 8"
+    )
+
+
+def test_a_line_names_the_setting_what_it_must_be_and_what_sets_it():
+    cluster = with_setting(a_cluster(TOPICS), NAME[Role.USAGE], "cleanup.policy", "delete")
+
+    (line,) = problems(planned(cluster))
+
+    assert line.startswith("om_t_usage has cleanup.policy delete, it must be compact: records of")
+    assert line.endswith("`meterstream topology apply --repair` sets it")
