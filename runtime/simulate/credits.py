@@ -1,0 +1,122 @@
+"""`meterstream simulate credits`: what grants hold after usage, refills, resets and expiries."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+
+from domain.credits.engine import Evaluation, Opening, evaluate, open_state
+from domain.credits.grant import burn_order, effective_period
+from domain.credits.quantity import ZERO, exactly
+from domain.credits.segment import Segment
+from domain.credits.state import standing
+from domain.credits.usage import Fresh, Last
+from domain.time.interval import Interval
+from runtime.simulate.credits_case import CreditCase, phase_of, read_case, read_listed_grant
+from runtime.simulate.reading import Fields, choice, list_of, time
+from runtime.simulate.writing import json_number, time_text
+
+Answer = dict[str, object]
+
+
+class Kind(StrEnum):
+    """What is asked."""
+
+    BALANCE = "balance"
+    ORDER = "order"
+    EFFECTIVE_PERIOD = "effective_period"
+
+
+def run(case: dict[str, object]) -> Answer:
+    """The balances and the segments that led there; of `order` the ids, of `effective_period` its ends."""
+    fields = Fields(case)
+    match fields.optional("kind", choice(Kind)) or Kind.BALANCE:
+        case Kind.ORDER:
+            grants = sorted(fields.get("grants", list_of(read_listed_grant)), key=burn_order)
+            answer: Answer = {"order": [grant.id for grant in grants]}
+        case Kind.EFFECTIVE_PERIOD:
+            answer = _ends(fields.get("grant", _period))
+        case Kind.BALANCE:
+            credit = read_case(fields)
+            answer = result(credit, evaluate_case(credit))
+    fields.done()
+    return answer
+
+
+def evaluate_case(case: CreditCase) -> Evaluation:
+    """The case through the engine."""
+    return evaluate(case.plan, case.state, case.readings, case.until)
+
+
+def result(case: CreditCase, done: Evaluation) -> Answer:
+    """What the command prints. Every grant is listed; one that is not active holds 0."""
+    ids = [grant.id for grant in case.plan.roster.grants]
+    now = done.standing
+    return {
+        "balances": {id_: json_number(now.balances.get(id_, ZERO)) for id_ in sorted(ids)},
+        "balance": json_number(now.balance),
+        "overage": json_number(now.overage),
+        "usage": _usage(case, done),
+        "period_usage": json_number(now.usage),
+        "total_grant_usage": json_number(now.taken),
+        "segments": [_segment(segment, sorted(ids)) for segment in done.segments],
+    }
+
+
+def _usage(case: CreditCase, done: Evaluation) -> Answer:
+    """`usage` as its own count: it goes on from `start.usage` until a reset begins it anew."""
+    since, value = done.state.period_start, done.standing.usage
+    if since == case.since:
+        with exactly():
+            value = case.counted + value - standing(case.plan, case.state).usage
+    usage: Answer = {"since": time_text(since), "value": json_number(value)}
+    return usage | {"phase": phase_of(done.state)} if _needs_phase(case, done) else usage
+
+
+def _needs_phase(case: CreditCase, done: Evaluation) -> bool:
+    """Whether a case that starts with the documented fields of this result would not go on exactly.
+
+    Usage that does not simply add up needs the phase it is in; so does a stop at an instant whose refills have already
+    been burned from, which the fields cannot tell from refills still to come.
+    """
+    state, now = done.state, done.standing
+    match state.usage:
+        case Fresh(values):
+            return bool(values or state.seen)
+        case Last(_, at) if at is not None:
+            return True
+    if state.phase_start < state.at:
+        return case.takes_back
+    held = {grant.id: now.balances.get(grant.id, ZERO) for grant in case.plan.roster.grants}
+    return open_state(case.plan, state.at, Opening(balances=held)).balances != now.balances
+
+
+def _segment(segment: Segment, ids: list[str]) -> Answer:
+    balances: dict[str, Decimal] = {str(id_): held for id_, held in segment.balances.items()}
+    return {
+        "from": time_text(segment.start),
+        "to": time_text(segment.end),
+        "balance_at_start": {id_: json_number(balances.get(id_, ZERO)) for id_ in ids},
+        "overage_at_start": json_number(segment.overage_at_start),
+        "total_usage": json_number(segment.usage),
+        "grant_usages": {id_: json_number(share) for id_, share in segment.taken},
+        "overage": json_number(segment.overage),
+        "ended_by": segment.ended_by,
+    }
+
+
+def _period(value: object, path: str) -> Interval:
+    fields = Fields(value, path)
+    return effective_period(
+        fields.get("effective_at", time),
+        fields.optional("expires_at", time),
+        fields.optional("voided_at", time),
+        fields.optional("deleted_at", time),
+    )
+
+
+def _ends(period: Interval) -> Answer:
+    return {
+        "from": time_text(period.start),
+        "to": None if period.end is None else time_text(period.end),
+    }
