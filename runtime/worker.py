@@ -238,10 +238,13 @@ def crash_hook(chosen: str | None) -> StepHook:
 
 
 class _Process(faust.Worker):  # type: ignore[misc]  # Faust has no types
-    """Faust's worker process without the second that it sleeps before it ends."""
+    """Faust's worker process, but it does not sleep for a second before it ends, and keeps its command line."""
 
     async def _sentinel_task(self) -> None:
         await asyncio.sleep(0)
+
+    def _setproctitle(self, info: str, *, ident: str = "") -> None:
+        """Where the package setproctitle is there, Faust renames the process; the supervisor knows it by its command line."""
 
 
 def spare_the_collector() -> None:

@@ -47,6 +47,7 @@ def test_the_versions_are_the_pinned_ones():
         (driver.AIOKafkaConsumerThread, "on_thread_stop", ["self"]),
         (faust.App, "_on_agent_error", ["self", "agent", "exc"]),
         (faust.Worker, "_sentinel_task", ["self"]),
+        (faust.Worker, "_setproctitle", ["self", "info", "ident"]),
         (GroupCoordinator, "_maybe_leave_group", ["self"]),
         (Recovery, "_resume_streams", ["self", "generation_id"]),
         (Recovery, "_wait", ["self", "coro", "timeout"]),
