@@ -7,11 +7,14 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
 
+from domain.errors import Unavailable
 from runtime.config import Config, SupervisorConfig
 from runtime.supervisor.backoff import BackoffOptions
 from runtime.supervisor.child import Child, Surroundings, in_thread
@@ -58,20 +61,30 @@ def run_stack(order: Order, say: Speech) -> None:
         ports = choose_ports(port_wishes(order.config, order.workers), before.ports)
         write_state(home, RunState(ports=before.ports | ports))
         plan = make_plan(order.config, home, order.workers, ports, order.config_file)
-        asyncio.run(Stack(plan, home, before.ports | ports, options, say).run())
+        kafka = order.config.kafka.bootstrap_servers or f"127.0.0.1:{ports['kafka']}"
+        topics = partial(_make_topics, order.config, kafka)
+        asyncio.run(Stack(plan, home, before.ports | ports, options, say, topics).run())
 
 
 class Stack:
     """The running stack; lives in one event loop on the main thread, which children are bound to."""
 
     def __init__(
-        self, plan: Plan, home: Path, ports: dict[str, int], options: SupervisorConfig, say: Speech
+        self,
+        plan: Plan,
+        home: Path,
+        ports: dict[str, int],
+        options: SupervisorConfig,
+        say: Speech,
+        topics: Callable[[], int],
     ) -> None:
+        """`topics` makes and checks Kafka's topics and returns how many were made. StackProblem, Unavailable."""
         self._plan = plan
         self._home = home
         self._ports = ports
         self._options = options
         self._say = say
+        self._topics = topics
         self._children: dict[str, Child] = {}
         self._prepared = {wanted.name: asyncio.Event() for wanted in plan.children}
         self._stop = asyncio.Event()
@@ -103,6 +116,7 @@ class Stack:
                 loop.add_signal_handler(number, self._signalled, number)
         self._record()
         tasks = [asyncio.create_task(self._keep(wanted)) for wanted in self._plan.children]
+        tasks.append(asyncio.create_task(self._check_topics()))
         tasks.append(asyncio.create_task(self._look_after()))
         starting = asyncio.create_task(self._announce())
         stop = asyncio.create_task(self._stop.wait())
@@ -138,6 +152,20 @@ class Stack:
         )
         self._prepared[wanted.name].set()
         await child.keep_running()
+
+    async def _check_topics(self) -> None:
+        """Every process checks the topics. Here a cluster that is not fit is one message, instead of children that end over and over."""
+        if "kafka" in self._prepared:
+            await self._prepared["kafka"].wait()
+        while True:
+            try:
+                made = await in_thread(self._topics)
+            except Unavailable:
+                await asyncio.sleep(_ASK_AGAIN_S)
+            else:
+                if made:
+                    self._say(f"{'topics':<12}{made} made")
+                return
 
     async def _announce(self) -> None:
         """Say `ready URL` when everything is. StackProblem when it takes too long."""
@@ -230,6 +258,19 @@ class Stack:
             bytes_max=self._options.log_bytes_max,
             files_max=self._options.log_files_max,
         )
+
+
+def _make_topics(config: Config, bootstrap_servers: str) -> int:
+    from connectors.kafka.admin import TopicProblem
+    from runtime.topics import ensure_topics
+
+    kafka = config.kafka.model_copy(update={"bootstrap_servers": bootstrap_servers})
+    made: list[str] = []
+    try:
+        ensure_topics(config.model_copy(update={"kafka": kafka}), say=made.append)
+    except TopicProblem as problem:
+        raise StackProblem(str(problem)) from problem
+    return len(made)
 
 
 def _already_runs(home: Path) -> str:

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Protocol
 
 from domain.errors import Unavailable
-from runtime.topology.planning import Create, Grow, Plan, Repair, Set, make_plan
+from runtime.topology.planning import Create, Grow, Plan, Repair, Set, counted, make_plan
 from schemas.cluster import Cluster
 from schemas.topics import Topic
 
@@ -94,8 +94,9 @@ def spoken(change: Create | Grow | Set | Repair) -> str:
     """A change in one line, as something done."""
     match change:
         case Create(topic=topic, replication=replication):
-            return f"{topic.name}: created, {topic.partitions} partitions, {replication} copies"
+            counts = f"{counted(topic.partitions, 'partition')}, {counted(replication, 'copy')}"
+            return f"{topic.name}: created, {counts}"
         case Grow():
-            return f"{change.topic}: {change.found} to {change.wanted} partitions"
+            return f"{change.topic}: partitions {change.found} to {change.wanted}"
         case Set() | Repair():
             return f"{change.topic}: {change.name} {change.found} to {change.wanted}"

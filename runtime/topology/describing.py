@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from runtime.config import Config
 from runtime.topology.parts import INGEST, PARTS, WHY, Part, Place, Store
+from runtime.topology.planning import counted
 from schemas.topics import Role, Topic
 
 _OUTSIDE = "producer"
@@ -83,7 +84,7 @@ def as_text(topology: Topology) -> str:
     ):
         if topics:
             lines.append(heading)
-            lines += [f"  {t.name:<{width}}  {_kept(t):<22}  {t.holds}" for t in topics]
+            lines += [f"  {t.name:<{width}}  {_kept(t):<23}  {t.holds}" for t in topics]
     return "\n".join(lines)
 
 
@@ -144,8 +145,7 @@ def _ways(topology: Topology, part: Part) -> Iterable[str]:
 
 
 def _kept(topic: Topic) -> str:
-    count = f"{topic.partitions} partition{'' if topic.partitions == 1 else 's'}"
-    return f"{count}, {'compacted' if topic.cleanup == 'compact' else 'by age'}"
+    return f"{counted(topic.partitions, 'partition')}, {'compacted' if topic.cleanup == 'compact' else 'by age'}"
 
 
 def _node(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from schemas.cluster import Cluster, FoundTopic
@@ -61,7 +61,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """Worth knowing; neither an obstacle nor something that we would change."""
+    """Worth knowing; neither an obstacle nor something that we would change. `text` goes on from the topic's name."""
 
     topic: str
     text: str
@@ -120,7 +120,7 @@ def _too_few_brokers(topic: Topic, replication: int, brokers: int) -> Refusal:
     return Refusal(
         topic=topic.name,
         code="replication_above_brokers",
-        reason=f"cannot be made: kafka.replication_factor is {replication}, but {brokers} {'broker is' if brokers == 1 else 'brokers are'} up: "
+        reason=f"cannot be made: kafka.replication_factor is {replication}, but {counted(brokers, 'broker')} {'is' if brokers == 1 else 'are'} up: "
         "start the others, or set it to what the cluster has",
     )
 
@@ -139,7 +139,7 @@ def _compare_partitions(
 
 
 def _other_partitions(topic: Topic, found: FoundTopic) -> Refusal:
-    has = f"{found.partitions} {'partition' if found.partitions == 1 else 'partitions'}"
+    has = counted(found.partitions, "partition")
     if topic.role is Role.CATALOG:
         wanted = "it must have 1: one partition is what keeps the changes in order"
         instead = (
@@ -208,19 +208,19 @@ def _remarks(topic: Topic, found: FoundTopic, replication: int) -> list[Note]:
     texts = []
     if found.replication < replication:
         texts.append(
-            f"{found.replication} of {replication} copies of each partition: apply does not move data, use kafka-reassign-partitions.sh, "
+            f"has {found.replication} of {replication} copies of each partition: apply does not move data, use kafka-reassign-partitions.sh, "
             f"then apply again for {_MIN_ISR}"
         )
     gone = {number: offset for number, offset in sorted(found.begins.items()) if offset > 0}
     if topic.cleanup == "compact" and gone:
         where = ", ".join(f"{number} at {offset}" for number, offset in gone.items())
         texts.append(
-            f"records were deleted from it, partitions begin at other offsets than 0 ({where}): a worker without its disk could not "
+            f"has lost its oldest records, partitions begin at other offsets than 0 ({where}): a worker without its disk could not "
             "restore what stood there"
         )
     declared = {setting.name for setting in topic.settings} | {_MIN_ISR}
     texts += [
-        f"{name}={found.settings[name]} was set by somebody else and stays"
+        f"has {name}={found.settings[name]}, which is not ours and stays"
         for name in sorted(found.own - declared)
     ]
     return [Note(topic=topic.name, text=text) for text in texts]
@@ -228,17 +228,37 @@ def _remarks(topic: Topic, found: FoundTopic, replication: int) -> list[Note]:
 
 def problems(plan: Plan) -> list[str]:
     """Why nothing may run on the cluster, and what to do: a line each, one for all topics with the same trouble."""
-    found: dict[str, list[str]] = {}
-    for refusal in plan.refusals:
-        found.setdefault(refusal.reason, []).append(refusal.topic)
-    for repair in plan.repairs:
-        text = f"has {repair.name} {repair.found}, it must be {repair.wanted}: {repair.why}; `meterstream topology apply --repair` sets it"
-        found.setdefault(text, []).append(repair.topic)
-    return [f"{_first_of(topics)} {text}" for text, topics in found.items()]
+    return by_text(
+        [
+            *((refusal.topic, refusal.reason) for refusal in plan.refusals),
+            *(
+                (
+                    repair.topic,
+                    f"has {repair.name} {repair.found}, it must be {repair.wanted}: {repair.why}; "
+                    "`meterstream topology apply --repair` sets it",
+                )
+                for repair in plan.repairs
+            ),
+        ]
+    )
+
+
+def by_text(said: Iterable[tuple[str, str]]) -> list[str]:
+    """(topic, text) as lines, a text that several topics have only once."""
+    topics: dict[str, list[str]] = {}
+    for topic, text in said:
+        topics.setdefault(text, []).append(topic)
+    return [f"{_first_of(names)} {text}" for text, names in topics.items()]
 
 
 def _first_of(topics: list[str]) -> str:
     more = len(topics) - 1
     if not more:
         return topics[0]
-    return f"{topics[0]}, like {more} more topic{'' if more == 1 else 's'},"
+    return f"{topics[0]}, like {more} more topic{'s' * (more > 1)},"
+
+
+def counted(count: int, what: str) -> str:
+    """1 partition, 4 partitions, 2 copies."""
+    many = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
+    return f"{count} {what if count == 1 else many}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.table import Table
 
-from runtime.topology.planning import Change, Create, Grow, Plan, Set
+from runtime.topology.planning import Change, Create, Grow, Plan, Set, by_text, counted, problems
 
 _Row = tuple[str, str, str, str, str]
 
@@ -22,12 +22,10 @@ def show_plan(plan: Plan, console: Console) -> None:
         for mark, *cells in rows:
             table.add_row(_COLOURED[mark], *cells)
         console.print(table)
-    for repair in plan.repairs:
-        console.print(f"[red]unsafe[/] {repair.topic} {repair.name}: {repair.why} ({repair.code})")
-    for refusal in plan.refusals:
-        console.print(f"[red]refused[/] {refusal.topic} {refusal.reason} ({refusal.code})")
-    for note in plan.notes:
-        console.print(f"note {note.topic}: {note.text}")
+    for line in problems(plan):
+        console.print("[red]unsafe[/]", line)
+    for line in by_text((note.topic, note.text) for note in plan.notes):
+        console.print("note", line)
     console.print(outcome(plan))
 
 
@@ -38,7 +36,7 @@ def outcome(plan: Plan) -> str:
         (len(plan.repairs), "unsafe setting"),
         (len(plan.refusals), "refusal"),
     )
-    said = [f"{count} {what}{'' if count == 1 else 's'}" for count, what in counts if count]
+    said = [counted(count, what) for count, what in counts if count]
     return ", ".join(said) or "the cluster is as declared: nothing to do"
 
 
@@ -72,7 +70,7 @@ _COLOURED = {"+": "[green]+[/]", "~": "[yellow]~[/]", "!": "[red]![/]", "x": "[r
 def _change_row(change: Change) -> _Row:
     match change:
         case Create(topic=topic, replication=replication):
-            kept = f"{topic.partitions} partitions, {replication} copies, {topic.cleanup}"
+            kept = f"{counted(topic.partitions, 'partition')}, {counted(replication, 'copy')}, {topic.cleanup}"
             return ("+", topic.name, "topic", "-", kept)
         case Grow():
             return ("~", change.topic, "partitions", str(change.found), str(change.wanted))
@@ -84,7 +82,7 @@ def _unsafe_rows(plan: Plan) -> Iterable[_Row]:
     for repair in plan.repairs:
         yield ("!", repair.topic, repair.name, repair.found, repair.wanted)
     for refusal in plan.refusals:
-        yield ("x", refusal.topic, "refused", "", refusal.code)
+        yield ("x", refusal.topic, refusal.code, "", "refused")
 
 
 def _change_data(change: Change) -> dict[str, object]:

@@ -169,7 +169,7 @@ def test_what_somebody_else_set_is_noted_and_stays():
 
     assert plan.done
     assert [(n.topic, n.text) for n in plan.notes] == [
-        (NAME[Role.EVENTS], "segment.ms=3600000 was set by somebody else and stays")
+        (NAME[Role.EVENTS], "has segment.ms=3600000, which is not ours and stays")
     ]
 
 
