@@ -14,11 +14,12 @@ from api.health import Check
 from api.observed import Observed
 from api.problem import HANDLERS
 from api.routing import MatchAsSent, Resource
-from api.v1 import events, events_v2, meter_query, meter_values, meters
+from api.v1 import events, events_v2, meter_query, meter_values, meters, rejected
 
 RESOURCES: tuple[Resource, ...] = (
     events.EVENTS,
     events_v2.EVENTS_V2,
+    rejected.REJECTED,
     meters.COLLECTION,
     meters.ITEM,
     meter_query.QUERY,

@@ -9,6 +9,7 @@ from domain.metering.listing import EventListing as EventListing
 from domain.metering.listing import StoredEvent as StoredEvent
 from domain.metering.meter import Meter
 from domain.metering.query import MeterQuery, ResultRow
+from domain.metering.rejected import RejectedListing, RejectedPage
 
 
 class EventLog(Protocol):
@@ -29,6 +30,22 @@ class EventStore(Protocol):
 
     async def list_events(self, listing: EventListing) -> list[StoredEvent]:
         """The visible accepted events that fit."""
+        ...
+
+
+class RejectedEvents(Protocol):
+    """What was refused on its way through Kafka."""
+
+    async def list_rejected(self, listing: RejectedListing) -> RejectedPage:
+        """A page; Unavailable."""
+        ...
+
+
+class Redrives(Protocol):
+    """Which refused records were sent again."""
+
+    async def done_at(self, ids: Sequence[str]) -> Mapping[str, datetime]:
+        """When, by id; those that were not are left out. Unavailable."""
         ...
 
 
@@ -101,5 +118,7 @@ class Ports:
     usage: MeterUsage
     meters: Meters
     customers: Customers
+    rejected: RejectedEvents
+    redrives: Redrives
     now: Callable[[], datetime]
     new_id: Callable[[], str]

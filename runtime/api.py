@@ -30,10 +30,13 @@ from connectors.kafka.catalog_topic import CatalogTopic
 from connectors.kafka.catalog_topic import Options as CatalogTopicOptions
 from connectors.kafka.event_log import KafkaEventLog
 from connectors.kafka.event_log import Options as EventLogOptions
+from connectors.kafka.rejected_topic import Options as RejectedTopicOptions
+from connectors.kafka.rejected_topic import RejectedTopic
 from connectors.postgres import migrations as postgres_migrations
 from connectors.postgres import pool as postgres
 from connectors.postgres.meters import PostgresMeters
 from connectors.postgres.outbox import PostgresOutbox
+from connectors.postgres.redrives import PostgresRedrives
 from domain.errors import Unavailable
 from runtime import clock
 from runtime.config import Config, ConfigProblem
@@ -43,7 +46,9 @@ from runtime.logs import set_up_logging
 from runtime.relay import Relay
 from runtime.seeds import seed_meters
 from runtime.topics import ensure_topics
+from runtime.topology.parts import INGEST, REJECTED, RELAY, Wires
 from schemas import topics
+from schemas.topics import Role
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +73,11 @@ class ApiProcess:
         self._events = EventLister(
             self._clients, namespace=config.namespace, topic=events_topic, threads=threads
         )
-        self._event_log = KafkaEventLog(_event_log_options(config))
-        self._relay = _relay(config, self._fail)
+        names = topics.names(config.namespace)
+        self.wires = {part.name: Wires(part, names) for part in (INGEST, REJECTED, RELAY)}
+        self._event_log = KafkaEventLog(_event_log_options(config, self.wires[INGEST.name]))
+        self._rejected = RejectedTopic(_rejected_options(config, self.wires[REJECTED.name]))
+        self._relay = _relay(config, self.wires[RELAY.name], self._fail)
         self._pool: postgres.Pool | None = None
         self._server: uvicorn.Server | None = None
         self.problem: BaseException | None = None
@@ -117,6 +125,7 @@ class ApiProcess:
             await self._event_log.stop()
             self._usage.close()
             self._events.close()
+            self._rejected.close()
             if self._pool is not None:
                 await self._pool.close()
 
@@ -186,6 +195,8 @@ class ApiProcess:
                 usage=self._usage,
                 meters=PostgresMeters(pool, config.namespace, clock.now),
                 customers=NoCustomers(),
+                rejected=self._rejected,
+                redrives=PostgresRedrives(pool, config.namespace),
                 now=clock.now,
                 new_id=new_id,
             ),
@@ -213,22 +224,31 @@ class ApiProcess:
         await self._usage.answers()
 
 
-def _event_log_options(config: Config) -> EventLogOptions:
+def _event_log_options(config: Config, ingest: Wires) -> EventLogOptions:
     assert config.kafka.bootstrap_servers is not None
     return EventLogOptions(
         bootstrap_servers=config.kafka.bootstrap_servers,
-        topic=topics.names(config.namespace).events,
+        topic=ingest.writes(Role.EVENTS),
         partitions=config.kafka.partitions,
         queue_max=config.api.produce_queue_max,
         timeout_s=config.api.produce_timeout.total_seconds(),
     )
 
 
-def _relay(config: Config, on_failure: Callable[[BaseException], None]) -> Relay:
+def _rejected_options(config: Config, rejected: Wires) -> RejectedTopicOptions:
+    assert config.kafka.bootstrap_servers is not None
+    return RejectedTopicOptions(
+        bootstrap_servers=config.kafka.bootstrap_servers,
+        topic=rejected.reads(Role.REJECTED),
+        scan_max=config.api.rejected_scan_max,
+    )
+
+
+def _relay(config: Config, relay: Wires, on_failure: Callable[[BaseException], None]) -> Relay:
     assert config.kafka.bootstrap_servers is not None
     topic = CatalogTopicOptions(
         bootstrap_servers=config.kafka.bootstrap_servers,
-        topic=topics.names(config.namespace).catalog,
+        topic=relay.writes(Role.CATALOG),
     )
     return Relay(
         PostgresOutbox(postgres_options(config), config.namespace), CatalogTopic(topic), on_failure

@@ -83,6 +83,7 @@ class ApiConfig(_Section):
     read_timeout: Duration = timedelta(seconds=60)
     produce_queue_max: int = Field(500_000, ge=1000)
     produce_timeout: Duration = timedelta(seconds=10)
+    rejected_scan_max: int = Field(10_000, ge=100, le=1_000_000)
 
     @model_validator(mode="after")
     def _bound_outside_needs_auth(self) -> ApiConfig:

@@ -15,6 +15,7 @@ from api.ports import Ports
 from domain.metering.listing import EventListing, StoredEvent
 from domain.metering.meter import Aggregation, new_meter
 from domain.metering.query import MeterQuery, ResultRow
+from domain.metering.rejected import RejectedListing, RejectedPage, RejectedRecord
 from schemas.cloudevents import decode_record
 from tests.builders import NOON, ULIDS
 from tests.fakes import MemoryMeters
@@ -72,12 +73,30 @@ class FixedEvents:
 
 
 @dataclass
+class FixedRejected:
+    """The ports RejectedEvents and Redrives: answers what it was given and remembers what it was asked."""
+
+    records: list[RejectedRecord] = field(default_factory=list)
+    next: tuple[int, int, int] | None = None
+    redriven: dict[str, datetime] = field(default_factory=dict)
+    asked: list[RejectedListing] = field(default_factory=list)
+
+    async def list_rejected(self, listing):
+        self.asked.append(listing)
+        return RejectedPage(records=self.records[: listing.limit], next=self.next)
+
+    async def done_at(self, ids):
+        return {id: at for id, at in self.redriven.items() if id in ids}
+
+
+@dataclass
 class AnApp:
     """An application, its fakes, and a client that speaks to it."""
 
     log: MemoryEventLog = field(default_factory=MemoryEventLog)
     usage: FixedUsage = field(default_factory=FixedUsage)
     events: FixedEvents = field(default_factory=FixedEvents)
+    rejected: FixedRejected = field(default_factory=FixedRejected)
     now: datetime = NOON
     bytes_max: int = 16 << 20
     in_flight_bytes_max: int = 64 << 20
@@ -94,6 +113,8 @@ class AnApp:
                 usage=self.usage,
                 meters=self.meters,
                 customers=NoCustomers(),
+                rejected=self.rejected,
+                redrives=self.rejected,
                 now=lambda: self.now,
                 new_id=lambda: next(self._ids),
             ),

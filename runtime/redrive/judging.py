@@ -1,0 +1,76 @@
+"""Would a refused record be taken now? Decided by the same code that refuses records in a worker. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from domain.errors import Refused
+from domain.metering.rejected import RejectedRecord
+from schemas.rejected import Headers
+from streams.decoded import ForwardedEvent, decode
+
+SETTABLE = ("source", "specversion", "subject", "time", "type")
+"""Attributes that can be set on the way; not the id, by which an event counts once."""
+
+_NOBODY = -1
+"""No partition: every event that is taken is for another one, comes out on its own and with its time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A refused record with the best copy of it there is. `appended_ms` is the time of an event without one."""
+
+    refused: RejectedRecord
+    key: bytes | None
+    value: bytes
+    cut: bool
+    appended_ms: int
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What `decode` reads of a Kafka record."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes
+    headers: Headers
+
+
+def judge(
+    candidate: Candidate,
+    changes: Mapping[str, str],
+    *,
+    namespace: str,
+    owner_of: Callable[[str], int],
+) -> Sequence[ForwardedEvent]:
+    """The events of the record, with `changes` made to their attributes. Refused with today's reason."""
+    if candidate.cut:
+        raise Refused("value_cut", "only the beginning of the record was kept")
+    value = _changed(candidate.value, changes) if changes else candidate.value
+    record = _Record(0, candidate.appended_ms, candidate.key, value, candidate.headers)
+    decoded = decode(
+        [record], namespace=namespace, partition=_NOBODY, owner_of=owner_of, not_before=0
+    )
+    for refused in decoded.rejected:
+        raise Refused(refused.code, refused.message, refused.field)
+    return decoded.forwarded
+
+
+def _changed(value: bytes, changes: Mapping[str, str]) -> bytes:
+    """`value` with attributes set; what is no JSON object or array of objects stays as it is."""
+    attributes = {name: msgspec.Raw(msgspec.json.encode(text)) for name, text in changes.items()}
+    many = value.lstrip()[:1] == b"["
+    try:
+        if many:
+            events = msgspec.json.decode(value, type=list[dict[str, msgspec.Raw]])
+            return msgspec.json.encode([event | attributes for event in events])
+        event = msgspec.json.decode(value, type=dict[str, msgspec.Raw])
+        return msgspec.json.encode(event | attributes)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return value
