@@ -32,7 +32,14 @@ _AWAY = (
     KafkaError.BROKER_NOT_AVAILABLE,
 )
 _ASK_AGAIN_S = 0.05
-_MISSING = KafkaError.UNKNOWN_TOPIC_OR_PART
+_MISSING = (KafkaError.UNKNOWN_TOPIC_OR_PART,)
+_LEADERLESS = (
+    *_MISSING,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+)
+"""A partition that was just made, or whose broker is down: where it begins is not known."""
 
 
 class TopicProblem(Exception):
@@ -54,7 +61,7 @@ class TopicAdmin:
         self._servers = bootstrap_servers
 
     def look(self, wanted: Collection[str], *, begins: bool = False) -> Cluster:
-        """The brokers that are up and those topics of `wanted` that are there; `begins`: also where their partitions begin."""
+        """The brokers that are up and those topics of `wanted` that are there; `begins`: also where their partitions begin, as far as those have a leader."""
         metadata = self._metadata()
         there = {
             name: topic
@@ -93,7 +100,7 @@ class TopicAdmin:
         ]
         for name, future in (self._admin.create_topics(new) if new else {}).items():
             self._done(
-                future, f"topic {name} could not be created", but=KafkaError.TOPIC_ALREADY_EXISTS
+                future, f"topic {name} could not be created", but=(KafkaError.TOPIC_ALREADY_EXISTS,)
             )
         self._wait_until_listed({topic.name for topic in topics})
 
@@ -141,7 +148,7 @@ class TopicAdmin:
         }
         found: dict[str, dict[int, int]] = {}
         for place, future in (self._admin.list_offsets(asked) if asked else {}).items():
-            answer = self._done(future, f"where {place.topic} begins is not known", but=_MISSING)
+            answer = self._done(future, f"where {place.topic} begins is not known", but=_LEADERLESS)
             if answer is not None:
                 found.setdefault(place.topic, {})[place.partition] = answer.offset
         return found
@@ -156,15 +163,15 @@ class TopicAdmin:
                 )
             time.sleep(_ASK_AGAIN_S)
 
-    def _done(self, future: Any, what: str, *, but: int | None = None) -> Any:
-        """The result, None when it failed with `but`."""
+    def _done(self, future: Any, what: str, *, but: Collection[int] = ()) -> Any:
+        """The result, None when it failed with one of `but`."""
         try:
             return future.result(self._timeout_s)
         except TimeoutError as error:
             raise Unavailable(f"Kafka at {self._servers} does not answer in time") from error
         except KafkaException as error:
             code = error.args[0].code()
-            if code == but:
+            if code in but:
                 return None
             if code in _AWAY:
                 raise self._unavailable(error) from error

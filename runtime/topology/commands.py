@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,6 +23,7 @@ topology = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _TIMEOUT_S = 10.0
+_LOG_COLUMNS = 200
 
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs; see docs/topology.md.")]
 
@@ -56,7 +58,8 @@ def plan(
     if as_json:
         _print_json(plan_data(found))
     else:
-        show_plan(found, Console(highlight=False, soft_wrap=True))
+        width = None if sys.stdout.isatty() else _LOG_COLUMNS  # a log has no edge to fold at
+        show_plan(found, Console(highlight=False, soft_wrap=True, width=width))
     if not found.safe:
         raise typer.Exit(UNSAFE)
 
