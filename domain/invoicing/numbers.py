@@ -3,7 +3,7 @@
 import unicodedata
 
 UNKNOWN = "UNKN"
-"""Of a customer whose name has no letters or digits that ASCII knows."""
+"""Of a customer whose name has nothing that ASCII knows."""
 
 _NO_ACCENT = str.maketrans(
     {
@@ -39,9 +39,6 @@ def sandbox_number(prefix: str, count: int) -> str:
 
 def _ascii(name: str) -> str:
     decomposed = unicodedata.normalize("NFKD", name.translate(_NO_ACCENT))
-    kept = (
-        letter
-        for letter in decomposed
-        if letter.isascii() and (letter.isalnum() or letter.isspace())
+    return "".join(
+        letter if letter.isprintable() else " " for letter in decomposed if letter.isascii()
     )
-    return "".join(kept)
