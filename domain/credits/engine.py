@@ -47,8 +47,13 @@ class Evaluation:
     segments: tuple[Segment, ...]
 
 
-def evaluate(plan: Plan, state: State, usage: UsageBetween, until: datetime) -> Evaluation:
+def evaluate(
+    plan: Plan, state: State, usage: UsageBetween, until: datetime, *, beginners: bool = False
+) -> Evaluation:
     """Run from `state` to `until`. Usage in `[state.at, until)` counts.
+
+    What begins exactly at `until` and comes with no refill or reset shows with `beginners` only: to a balance it is
+    later, to a running balance and to a history that begins there it is now.
 
     The segments begin with the phase that `state` is in, as a whole. Refused: `until_before_start`, `too_many_phases`,
     and `state_of_another_plan` where grants or resets changed before the state was taken (roll back first).
@@ -59,7 +64,7 @@ def evaluate(plan: Plan, state: State, usage: UsageBetween, until: datetime) -> 
         )
     segments: list[Segment] = []
     with exactly():
-        for cut in cuts_between(plan, state.phase_start, until, changes_at_end=False):
+        for cut in cuts_between(plan, state.phase_start, until, changes_at_end=beginners):
             if cut.at < state.at:
                 raise Refused(
                     "state_of_another_plan",

@@ -9,11 +9,15 @@ from runtime.simulate.command import said_of, simulate
 from runtime.simulate.document import read_document, written
 from runtime.simulate.kind import Kind
 from runtime.simulate.reading import WrongInput
-from tests.golden import invoice
+from tests.golden import entitlement, invoice
 
 Run = Callable[[dict[str, object]], dict[str, object]]
 
-OTHERS: dict[str, Run] = {"invoice": invoice.run}
+OTHERS: dict[str, Run] = {
+    "entitlement": entitlement.entitlement,
+    "invoice": invoice.run,
+    "threshold": entitlement.threshold,
+}
 """Folder to function, for what `meterstream simulate` has no command for. Values as in a result of `simulate`."""
 
 
