@@ -57,12 +57,10 @@ def fiat(code: str) -> Currency:
 def custom(code: str, exponent: int) -> Currency:
     """A currency of one's own (credits, tokens): a code of 4 to 24 characters, which ISO never has.
 
-    Refused with `currency_invalid` and the field `currency` or `precision`.
+    Refused with `currency_invalid` and the field `code` or `precision`.
     """
     if len(code) not in _CUSTOM_CODE_LENGTHS:
-        raise Refused(
-            "currency_invalid", f"not 4 to 24 characters: {code[:40]!r}", field="$.currency"
-        )
+        raise Refused("currency_invalid", f"not 4 to 24 characters: {code[:40]!r}", field="$.code")
     if not 0 <= exponent <= MAX_EXPONENT:
         raise Refused(
             "currency_invalid", f"not 0 to {MAX_EXPONENT} digits: {exponent}", field="$.precision"

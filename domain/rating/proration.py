@@ -50,7 +50,7 @@ def flat_amount(
 def _seconds(period: Interval) -> int:
     if period.end is None:
         raise Refused(
-            "service_period_without_end", "a flat amount needs a period with an end", "service"
+            "service_period_without_end", "a flat amount needs a period with an end", "$.service"
         )
     length = truncate_second(period.end) - truncate_second(period.start)
     return length.days * 86_400 + length.seconds

@@ -8,18 +8,24 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from domain.money.amounts import plain
+from domain.money.amounts import add_up, plain
 from domain.rating.discounts import FreeUnits
-from domain.rating.line import DetailedLine, LinePart, MeteredUsage
+from domain.rating.line import DetailedLine, DiscountReason, LinePart, MeteredUsage
 from domain.rating.price import FlatPrice, Price
 from domain.rating.rate import BillableLine, Rating
 
-_WIDTH = 120
+_WIDTH = 160
 _PARTS = {
     LinePart.SINGLE: "the whole service period",
     LinePart.FIRST: "the first part of its service period",
     LinePart.MID: "a part of its service period that is not the last",
     LinePart.LAST: "the last part of its service period",
+}
+
+_REASONS = {
+    DiscountReason.PERCENTAGE: "by percentage",
+    DiscountReason.USAGE: "by free units",
+    DiscountReason.MAXIMUM_SPEND: "over the maximum",
 }
 
 
@@ -41,7 +47,8 @@ def _usage(line: BillableLine, usage: MeteredUsage, free: FreeUnits) -> list[str
         rounded = f", rounding {config.rounding}" if config.rounding != "none" else ""
         said.append(
             f"converted: {config.operation} by {plain(config.factor)}{rounded}: "
-            f"{plain(usage.quantity + free.quantity)}, {plain(usage.before + free.before)} before it"
+            f"{plain(add_up((usage.quantity, free.quantity)))}, "
+            f"{plain(add_up((usage.before, free.before)))} before it"
         )
     if line.discount_usage:
         said.append(
@@ -68,7 +75,7 @@ def _limits(price: Price, line: BillableLine) -> list[str]:
 
 def _table(lines: tuple[DetailedLine, ...]) -> str:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column("line")
+    table.add_column("line", no_wrap=True)
     for name in ("quantity", "per unit", "amount", "discounts", "charges", "total"):
         table.add_column(name, justify="right")
     table.add_column("why")
@@ -89,5 +96,7 @@ def _table(lines: tuple[DetailedLine, ...]) -> str:
 
 
 def _why(line: DetailedLine) -> str:
-    reasons = [f"-{plain(discount.amount)} {discount.reason}" for discount in line.discounts]
+    reasons = [
+        f"-{plain(discount.amount)} {_REASONS[discount.reason]}" for discount in line.discounts
+    ]
     return ", ".join([line.name.partition(": ")[2] or line.name, *reasons])

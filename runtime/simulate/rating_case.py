@@ -108,13 +108,14 @@ def _unit_config(value: object, field: str) -> UnitConfig:
 def _price(value: object, field: str) -> Price:
     fields = Fields(value, field)
     kind = fields.get("type", choice(PriceType))
+    tiers = fields.get("tiers", list_of(_tier)) if kind is PriceType.TIERED else []
     with inside(field):
-        price = _price_of(kind, fields)
+        price = _price_of(kind, fields, tuple(tiers))
     fields.done()
     return price
 
 
-def _price_of(kind: PriceType, fields: Fields) -> Price:
+def _price_of(kind: PriceType, fields: Fields, tiers: tuple[Tier, ...]) -> Price:
     match kind:
         case PriceType.FLAT:
             term = fields.optional("payment_term", choice(PaymentTerm))
@@ -138,8 +139,7 @@ def _price_of(kind: PriceType, fields: Fields) -> Price:
             )
         case PriceType.TIERED:
             mode = fields.get("mode", choice(TierMode))
-            tiers = fields.get("tiers", list_of(_tier))
-            return TieredPrice(mode=mode, tiers=tuple(tiers), commitments=_limits(fields))
+            return TieredPrice(mode=mode, tiers=tiers, commitments=_limits(fields))
 
 
 def _limits(fields: Fields) -> Commitments:
