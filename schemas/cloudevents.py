@@ -68,6 +68,16 @@ def decode_record(value: bytes) -> list[Envelope]:
         raise Refused("invalid_json", f"not JSON: {error}") from None
 
 
+def envelope_of(attributes: Mapping[str, object], data: msgspec.Raw) -> Envelope:
+    """The event that has these attributes, under the same rules as one in JSON. Refused for what is no CloudEvent."""
+    try:
+        event = msgspec.convert(attributes, Envelope)
+    except msgspec.ValidationError as error:
+        raise Refused("not_a_cloudevent", str(error), _field_of(error)) from None
+    event.data = data
+    return event
+
+
 def decode_data(data: msgspec.Raw) -> dict[str, Any] | None:
     """The data of an event of a Kafka record, with decimals. Refused for what is neither an object nor null."""
     try:
