@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
+from pathlib import Path
 
 from domain.credits.engine import Evaluation, Opening, evaluate, open_state
 from domain.credits.grant import burn_order, effective_period
@@ -13,7 +14,7 @@ from domain.credits.state import standing
 from domain.credits.usage import Fresh, Last
 from domain.time.interval import Interval
 from runtime.simulate.credits_case import CreditCase, phase_of, read_case, read_listed_grant
-from runtime.simulate.reading import Fields, choice, list_of, time
+from runtime.simulate.reading import Fields, WrongInput, choice, list_of, time
 from runtime.simulate.writing import json_number, time_text
 
 Answer = dict[str, object]
@@ -43,9 +44,34 @@ def run(case: dict[str, object]) -> Answer:
     return answer
 
 
+def explain(case: dict[str, object]) -> str:
+    """The segments as a table, each with what began it."""
+    from runtime.simulate.credits_account import account
+
+    credit = _balance_case(case, "--explain")
+    return account(credit, evaluate_case(credit))
+
+
+def plot(case: dict[str, object], target: Path | None) -> str:
+    """The balance over time: as text, or as a PNG at `target`."""
+    from runtime.simulate.credits_picture import as_png, in_terminal
+
+    credit = _balance_case(case, "--plot")
+    return in_terminal(credit) if target is None else as_png(credit, target)
+
+
 def evaluate_case(case: CreditCase) -> Evaluation:
     """The case through the engine."""
     return evaluate(case.plan, case.state, case.readings, case.until)
+
+
+def _balance_case(case: dict[str, object], option: str) -> CreditCase:
+    fields = Fields(case)
+    if (fields.optional("kind", choice(Kind)) or Kind.BALANCE) is not Kind.BALANCE:
+        raise WrongInput(option, "is for balances, not for an order or a period")
+    credit = read_case(fields)
+    fields.done()
+    return credit
 
 
 def result(case: CreditCase, done: Evaluation) -> Answer:
