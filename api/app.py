@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.types import StatelessLifespan
 
 from api import health
+from api.answers import json_bytes
 from api.calls import Calls
 from api.health import Check
 from api.observed import Observed
+from api.openapi import serving
+from api.openapi.catalogue import OPERATIONS
+from api.openapi.document import build
 from api.problem import HANDLERS
 from api.routing import MatchAsSent, Resource
 from api.v1 import events, events_v2, meter_query, meter_values, meters, rejected
@@ -26,7 +31,14 @@ RESOURCES: tuple[Resource, ...] = (
     meter_values.SUBJECTS,
     meter_values.GROUP_VALUES,
     *health.RESOURCES,
+    *serving.RESOURCES,
 )
+
+
+@cache
+def openapi() -> bytes:
+    """The OpenAPI document of all this, as JSON."""
+    return json_bytes(build(RESOURCES, OPERATIONS))
 
 
 def create_app(
@@ -44,4 +56,5 @@ def create_app(
     app.router.redirect_slashes = False
     app.state.calls = calls
     app.state.checks = checks or {}
+    app.state.openapi = openapi
     return app

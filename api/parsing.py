@@ -66,8 +66,8 @@ def _decoder(model: type[T]) -> msgspec.json.Decoder[T]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Parameter:
-    """How one parameter is written: once, repeated, as name[key], or as JSON text."""
+class Parameter:
+    """How one parameter is written: `style` is once, repeated, by_key (name[key]) or json_text."""
 
     name: str
     style: str
@@ -78,7 +78,7 @@ def read_query(request: Request, model: type[T]) -> T:
     """The query string as `model`. Refused."""
     pairs = _pairs(request)
     values = {}
-    for parameter in _parameters(model):
+    for parameter in parameters_of(model):
         found = _READERS[parameter.style](parameter, pairs)
         if found is not None:
             values[parameter.name] = found
@@ -100,7 +100,7 @@ def _pairs(request: Request) -> list[tuple[str, str]]:
         raise Refused("invalid_query", f"the query string cannot be read: {error}") from None
 
 
-def _once(parameter: _Parameter, pairs: list[tuple[str, str]]) -> str | None:
+def _once(parameter: Parameter, pairs: list[tuple[str, str]]) -> str | None:
     found = [value for name, value in pairs if name == parameter.name]
     if len(found) > 1:
         raise Refused(
@@ -113,14 +113,14 @@ def _once(parameter: _Parameter, pairs: list[tuple[str, str]]) -> str | None:
     return found[0] if found else None
 
 
-def _repeated(parameter: _Parameter, pairs: list[tuple[str, str]]) -> list[str] | None:
+def _repeated(parameter: Parameter, pairs: list[tuple[str, str]]) -> list[str] | None:
     found = [value for name, value in pairs if name == parameter.name]
     if "" in found:
         raise _empty(parameter.name)
     return found or None
 
 
-def _by_key(parameter: _Parameter, pairs: list[tuple[str, str]]) -> dict[str, str] | None:
+def _by_key(parameter: Parameter, pairs: list[tuple[str, str]]) -> dict[str, str] | None:
     found: dict[str, str] = {}
     for name, value in pairs:
         if name.startswith(f"{parameter.name}[") and name.endswith("]"):
@@ -133,7 +133,7 @@ def _by_key(parameter: _Parameter, pairs: list[tuple[str, str]]) -> dict[str, st
     return found or None
 
 
-def _json_text(parameter: _Parameter, pairs: list[tuple[str, str]]) -> Any:
+def _json_text(parameter: Parameter, pairs: list[tuple[str, str]]) -> Any:
     text = next((value for name, value in pairs if name == parameter.name), "")
     if not text:
         return None
@@ -161,11 +161,12 @@ def _empty(name: str) -> Refused:
 
 
 @cache
-def _parameters(model: type[msgspec.Struct]) -> tuple[_Parameter, ...]:
+def parameters_of(model: type[msgspec.Struct]) -> tuple[Parameter, ...]:
+    """The parameters that `read_query` looks for."""
     info = inspect.type_info(model)
     assert isinstance(info, inspect.StructType)
     return tuple(
-        _Parameter(
+        Parameter(
             field.encode_name,
             _style(field.type),
             field.default if isinstance(field.default, str) else None,

@@ -17,6 +17,7 @@ from domain.metering.meter import Aggregation, new_meter
 from domain.metering.query import MeterQuery, ResultRow
 from domain.metering.rejected import RejectedListing, RejectedPage, RejectedRecord
 from schemas.cloudevents import decode_record
+from tests import openapi_answers
 from tests.builders import NOON, ULIDS
 from tests.fakes import MemoryMeters
 
@@ -131,6 +132,7 @@ class AnApp:
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app, raise_app_exceptions=False),
             base_url="http://test",
+            event_hooks={"response": [openapi_answers.check_async]},
         )
 
     async def request(self, method: str, path: str, **more) -> httpx.Response:

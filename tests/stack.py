@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from runtime.embedded.service import free_port
+from tests import openapi_answers
 from tests.workers import ROOT, WorkerProcess
 
 
@@ -135,7 +136,13 @@ def start_stack(
         **environment,
     }
     api = ApiProcess(settings, folder / "api.log")
-    stack = Stack(worker, api, httpx.Client(base_url=api.url, timeout=30))
+    stack = Stack(
+        worker,
+        api,
+        httpx.Client(
+            base_url=api.url, timeout=30, event_hooks={"response": [openapi_answers.check_sync]}
+        ),
+    )
     try:
         worker.start()
         api.start()

@@ -18,6 +18,8 @@ CONTRACT = {
 }
 OURS = {
     "GET /api/v1/events/rejected",
+    "GET /api/v1/openapi.json",
+    "GET /api/v1/openapi.yaml",
 }
 """Beside the contract: docs/api.md."""
 
