@@ -16,6 +16,8 @@ from typing import Any
 from runtime.demo.errors import DemoProblem
 
 _STOP_S = 60
+_PROBLEM = "meterstream: "
+"""Begins the message with which `up` gives up."""
 _MARK = "DEMO"
 _PR_SET_PDEATHSIG = 1
 
@@ -75,14 +77,16 @@ class Stack:
         """Pass on what `up` says until it is ready."""
         assert self._process is not None
         assert self._process.stdout is not None
-        said = []
+        problem: list[str] = []
         for line in self._process.stdout:
             line = line.rstrip()
             if line.startswith("ready "):
                 return self._addresses(line.removeprefix("ready "))
-            said.append(line)
-            say(line)
-        raise DemoProblem("\n".join(said[-5:]) or "meterstream up said nothing")
+            if problem or line.startswith(_PROBLEM):
+                problem.append(line.removeprefix(_PROBLEM))
+            else:
+                say(line)
+        raise DemoProblem("\n".join(problem) or "meterstream up ended without a word")
 
     def _addresses(self, api: str) -> Addresses:
         done = subprocess.run(

@@ -1,5 +1,7 @@
 """The demo's own arithmetic: what is sent, what is expected, and that a difference is seen."""
 
+import subprocess
+
 import msgspec
 import pandas
 import pytest
@@ -91,3 +93,17 @@ def test_a_directory_that_no_demo_made_is_left_alone(tmp_path):
         Stack(tmp_path, keep=False).start()
 
     assert precious.read_text() == "mine"
+
+
+def test_why_the_stack_did_not_start_is_said_once(tmp_path):
+    stack, said = Stack(tmp_path, keep=False), []
+    lines = ["kafka ready", "meterstream: 5 MiB are free", "make room"]
+    stack._process = subprocess.Popen(
+        ["printf", "%s\\n", *lines], stdout=subprocess.PIPE, text=True
+    )
+
+    with stack._process, pytest.raises(DemoProblem) as problem:
+        stack.wait_ready(said.append)
+
+    assert str(problem.value) == "5 MiB are free\nmake room"
+    assert said == ["kafka ready"]
