@@ -35,13 +35,18 @@ from streams import metrics
 from streams.app import App, AppOptions, create_app
 from streams.catalog import Catalog
 from streams.partition import PartitionOptions
-from streams.partitions import Owners, Partitions, Topics
+from streams.partitions import Owners, Partitions, StateDoesNotFit, Topics
 from streams.sink import Sink, SinkOptions
 from streams.steps import Step, StepHook, unwatched
 from streams.watching import Watch
+from tables.errors import StateOfAnotherTopic, StateOfAnotherVersion
 from tables.store import PartitionStore, SharedMemory, StoreOptions, destroy
 
 log = logging.getLogger(__name__)
+
+_NEVER = (StateDoesNotFit, StateOfAnotherTopic, StateOfAnotherVersion)
+"""Starting again does not help: `meterstream up` gives up at once on this exit code."""
+_WRONG_STATE = 2
 
 
 class Worker:
@@ -258,7 +263,7 @@ def spare_the_collector() -> None:
 
 
 def run(config: Config, *, name: str = "worker-1", port: int = 0) -> None:
-    """Run until SIGTERM or SIGINT. Exit code 1 when the worker could not start or did not stop of its own accord."""
+    """Run until SIGTERM or SIGINT. Exit code 1 when the worker could not start or did not stop of its own accord, 2 when its state forbids it."""
     set_up_logging()
     try:
         ensure_topics(config)
@@ -278,7 +283,10 @@ def run(config: Config, *, name: str = "worker-1", port: int = 0) -> None:
         code = 1 if worker.failed or done.code else 0
     reason = process.crash_reason or worker.app.crash_reason
     if reason is not None:
-        sys.stderr.write(f"worker {name}: {type(reason).__name__}: {reason}\n")
+        said = f"worker {name}: {type(reason).__name__}: {reason}"
+        if isinstance(reason, _NEVER):
+            code, said = _WRONG_STATE, f"{said} The state is in {config.data_dir / name / 'state'}."
+        sys.stderr.write(f"{said}\n")
     logging.shutdown()
     sys.stderr.flush()
     os._exit(code)  # a thread that still waits for ClickHouse must not hold the process

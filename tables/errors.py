@@ -25,6 +25,10 @@ class InvariantBroken(Exception):
     """A write would break what the protocol promises: the worker must stop."""
 
 
+class StateOfAnotherTopic(InvariantBroken):
+    """The state was made from another topic or partition than the one it is opened for."""
+
+
 class StateFull(Exception):
     """More ids than `dedupe.ids_max` inside the dedupe window: events can no longer be judged."""
 

@@ -25,6 +25,7 @@ from tables.errors import (
     StateCorrupt,
     StateFull,
     StateLocked,
+    StateOfAnotherTopic,
     StateOfAnotherVersion,
     StateUnavailable,
     translate,
@@ -156,10 +157,10 @@ class PartitionStore:
         return self._weeks.ids
 
     def claim(self, topic_id: str, partition: int) -> None:
-        """The state belongs to this topic and partition; InvariantBroken when it belongs to another one."""
+        """The state belongs to this topic and partition; StateOfAnotherTopic when it belongs to another one."""
         stamp = self._stamp
         if stamp.topic_id and (stamp.topic_id, stamp.partition) != (topic_id, partition):
-            raise InvariantBroken(
+            raise StateOfAnotherTopic(
                 f"{self._path}: state of topic {stamp.topic_id} partition {stamp.partition}, opened for {topic_id} partition "
                 f"{partition}: the topic was deleted and made anew. Delete the state and its changelog to start over."
             )

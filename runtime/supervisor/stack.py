@@ -85,6 +85,7 @@ class Stack:
         self._options = options
         self._say = say
         self._topics = topics
+        self._topics_checked = asyncio.Event()
         self._children: dict[str, Child] = {}
         self._prepared = {wanted.name: asyncio.Event() for wanted in plan.children}
         self._stop = asyncio.Event()
@@ -163,8 +164,8 @@ class Stack:
             except Unavailable:
                 await asyncio.sleep(_ASK_AGAIN_S)
             else:
-                if made:
-                    self._say(f"{'topics':<12}{made} made")
+                self._say(f"{'topics':<12}as declared{f', {made} made' if made else ''}")
+                self._topics_checked.set()
                 return
 
     async def _announce(self) -> None:
@@ -183,6 +184,7 @@ class Stack:
     async def _all_ready(self) -> None:
         await asyncio.gather(*(self._external_ready(member) for member in self._plan.external))
         await asyncio.gather(*(event.wait() for event in self._prepared.values()))
+        await self._topics_checked.wait()
         while not await self._all_answer():
             await asyncio.gather(*(child.ready.wait() for child in self._children.values()))
             await asyncio.sleep(_ASK_AGAIN_S)

@@ -68,6 +68,7 @@ def test_each_service_has_a_line_and_ready_comes_last(stack):
         "kafka",
         "postgres",
         "clickhouse",
+        "topics",
         "api",
         "worker-1",
     }
@@ -169,6 +170,17 @@ def test_ctrl_c_stops_everything_in_order_and_leaves_nothing(stack, api, sent):
     done = run("status", "--json", "--data-dir", stack.data_dir)
     assert (done.returncode, json.loads(done.stdout)) == (3, [])
     assert stack.said()[-1] == "stopped"
+
+
+def test_data_of_another_partition_count_is_one_message_and_stays_as_it_was(stack, api, sent):
+    message = refused("--data-dir", stack.data_dir, "--port", 0, METERSTREAM_KAFKA__PARTITIONS="8")
+
+    assert "has 4 partitions, kafka.partitions is 8" in message
+    assert "set kafka.partitions to 4" in message
+    assert message.count("\n") == 0
+    assert processes_of(stack.data_dir) == []
+    stack.start().wait_ready()
+    wait_counted(api, len(sent))
 
 
 def test_a_second_ctrl_c_kills(tmp_path):
@@ -312,9 +324,13 @@ def test_more_workers_than_partitions_are_refused(tmp_path):
     )
 
 
-@pytest.mark.parametrize("command", ["up", "status", "down", "api", "worker", "demo"])
+@pytest.mark.parametrize(
+    "command",
+    ["up", "status", "down", "api", "worker", "demo"]
+    + [f"topology {name}" for name in ("plan", "apply", "describe")],
+)
 def test_every_command_has_examples(command):
-    shown = CliRunner().invoke(cli.app, [command, "--help"])
+    shown = CliRunner().invoke(cli.app, [*command.split(), "--help"])
 
     assert shown.exit_code == 0
     assert f"meterstream {command}" in shown.stdout

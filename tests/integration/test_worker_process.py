@@ -102,6 +102,27 @@ def test_a_worker_stops_at_once_when_asked_and_is_back_at_once_however_it_ended(
     assert len(restored) >= 2
 
 
+@pytest.mark.parametrize("topic", ["changelog", "events"])
+def test_a_state_whose_topic_was_made_anew_ends_with_code_2_and_says_where_it_is(
+    make_worker, kafka_address, unique, tmp_path, topic
+):
+    worker = make_worker(kafka_address).start().wait_ready()
+    producer = EventProducer(kafka_address, unique)
+    producer.send(an_event("a", tokens=1))
+    worker.wait_visible(producer.flush())
+    worker.stop()
+    admin = AdminClient({"bootstrap.servers": kafka_address, "log_level": 0})
+    name = getattr(topics.names(unique), topic)
+    admin.delete_topics([name])[name].result(30)
+
+    code = worker.start().wait_dead(60)
+
+    assert code == 2
+    last = worker.log().strip().splitlines()[-1]
+    assert last.startswith("worker worker-1: State")
+    assert last.endswith(f"The state is in {tmp_path / 'worker-1' / 'state'}.")
+
+
 def group(kafka, namespace):
     admin = AdminClient({"bootstrap.servers": kafka, "log_level": 0})
     name = f"meterstream-{namespace}"
