@@ -265,7 +265,9 @@ def run(config: Config, *, port: int | None = None) -> None:
         family = socket.AF_INET6 if ":" in config.api.host else socket.AF_INET
         listening = socket.create_server((config.api.host, chosen), family=family, backlog=_BACKLOG)
     except OSError as error:
-        sys.exit(f"api: cannot listen on {config.api.host}:{chosen}: {error.strerror}")
+        sys.exit(
+            f"api: cannot listen on {config.api.host}:{chosen}: {error.strerror}: change --port or api.port (0 = a free one)"
+        )
     log.info("listening", extra={"port": listening.getsockname()[1]})
     process = ApiProcess(config)
     process.serve(listening)

@@ -123,4 +123,5 @@ def test_the_text_says_of_each_part_what_it_reads_and_writes():
 def test_the_graph_in_the_documentation_is_the_one_that_is_described():
     page = (ROOT / "docs" / "topology.md").read_text()
 
-    assert f"```mermaid\n{as_mermaid(described(a_config()))}\n```" in page
+    graph = f"```mermaid\n{as_mermaid(described(a_config()))}\n```"
+    assert graph in page, f"docs/topology.md must have:\n{graph}"
