@@ -27,7 +27,7 @@ def check_quantity(value: Decimal, field: str) -> Decimal:
         raise Refused("number_not_finite", f"{field} is {value}, not a finite number", field)
     exponent = value.as_tuple().exponent
     assert isinstance(exponent, int)  # finite
-    if abs(value) >= LIMIT or exponent < -FRACTION_DIGITS_MAX:
+    if value.copy_abs() >= LIMIT or exponent < -FRACTION_DIGITS_MAX:
         raise Refused(
             "number_out_of_range",
             f"{field} is below 10^28 and has at most {FRACTION_DIGITS_MAX} fraction digits",

@@ -33,11 +33,11 @@ class Roster:
         }
         self.changes = sorted({*self.starts.values(), *ends.values()})
         self._active = list(_sweep(lasting, self.changes, self.starts, ends))
-        self._recurring = [
-            (grant.id, recurrence, self.starts[grant.id], ends.get(grant.id))
+        self._recurring = {
+            grant.id: recurrence
             for grant in lasting
             if (recurrence := recurs_at(grant)) is not None
-        ]
+        }
 
     def active_at(self, at: datetime) -> tuple[Grant, ...]:
         """The grants active at `at`, in burn order."""
@@ -58,11 +58,13 @@ class Roster:
         self, after: datetime, until: datetime
     ) -> Iterator[tuple[GrantId, datetime]]:
         """Who is refilled when in `(after, until]`, while active, grant by grant."""
-        for id_, recurrence, start, end in self._recurring:
-            if start > until or (end is not None and end <= after):
-                continue
+        first, last = bisect_right(self.changes, after), bisect_right(self.changes, until)
+        concerned = {grant.id for active in self._active[first : last + 1] for grant in active}
+        for id_ in concerned & self._recurring.keys():
+            end = self._ends.get(id_)
             stop = until + _TICK if end is None else min(end, until + _TICK)
-            for at in occurrences(recurrence, max(start, after + _TICK), stop):
+            start = max(self.starts[id_], after + _TICK)
+            for at in occurrences(self._recurring[id_], start, stop):
                 yield id_, at
 
     def recurrences_at(self, at: datetime) -> Iterator[tuple[GrantId, datetime]]:
@@ -76,13 +78,12 @@ class Roster:
 
     def next_recurrence_after(self, after: datetime) -> datetime | None:
         """The next refill of the grants that are active at `after`; None when there is none."""
-        active = {grant.id for grant in self.active_at(after)}
         found = [
             at
-            for id_, recurrence, _, end in self._recurring
-            if id_ in active
-            and (at := _next(recurrence, after)) is not None
-            and (end is None or at < end)
+            for grant in self.active_at(after)
+            if grant.id in self._recurring
+            and (at := _next(self._recurring[grant.id], after)) is not None
+            and (grant.id not in self._ends or at < self._ends[grant.id])
         ]
         return min(found, default=None)
 
