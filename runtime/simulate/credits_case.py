@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -87,8 +88,24 @@ def read_grant(value: object, path: str) -> Grant:
     """A grant; what may be missing: priority (0), created_at (effective_at), the ends, recurrence and rollover (0)."""
     fields = Fields(value, path)
     effective_at = fields.get("effective_at", time)
-    with inside(path):
-        grant = _grant(fields, effective_at)
+    amount = fields.get("amount", quantity)
+    min_rollover = fields.optional("reset_min_rollover", quantity) or ZERO
+    max_rollover = fields.optional("reset_max_rollover", quantity) or ZERO
+    recurrence = fields.optional("recurrence", _recurrence)
+    with _grant_at(path):
+        grant = Grant(
+            id=GrantId(fields.get("id", text)),
+            amount=amount,
+            priority=fields.optional("priority", whole) or 0,
+            effective_at=effective_at,
+            created_at=fields.optional("created_at", time) or effective_at,
+            expires_at=fields.optional("expires_at", time),
+            voided_at=fields.optional("voided_at", time),
+            deleted_at=fields.optional("deleted_at", time),
+            recurrence=recurrence,
+            max_rollover=max_rollover,
+            min_rollover=min_rollover,
+        )
     fields.done()
     return grant
 
@@ -100,7 +117,7 @@ def read_listed_grant(value: object, path: str) -> Grant:
     ends = fields.optional("expires_at", time)
     for name in _OF_A_GRANT:
         fields.has(name)
-    with inside(path):
+    with _grant_at(path):
         grant = Grant(
             id=GrantId(fields.get("id", text)),
             amount=Decimal(1),
@@ -132,27 +149,29 @@ def quantity(value: object, field: str) -> Decimal:
     return number(value, field)
 
 
-def _grant(fields: Fields, effective_at: datetime) -> Grant:
-    return Grant(
-        id=GrantId(fields.get("id", text)),
-        amount=fields.get("amount", quantity),
-        priority=fields.optional("priority", whole) or 0,
-        effective_at=effective_at,
-        created_at=fields.optional("created_at", time) or effective_at,
-        expires_at=fields.optional("expires_at", time),
-        voided_at=fields.optional("voided_at", time),
-        deleted_at=fields.optional("deleted_at", time),
-        recurrence=fields.optional("recurrence", _recurrence),
-        max_rollover=fields.optional("reset_max_rollover", quantity) or ZERO,
-        min_rollover=fields.optional("reset_min_rollover", quantity) or ZERO,
-    )
+@contextmanager
+def _grant_at(path: str) -> Iterator[None]:
+    """Let a grant's refusal name the field as this format calls it."""
+    try:
+        yield
+    except Refused as refused:
+        name = (refused.field or "$").removeprefix("$")
+        raise Refused(refused.code, str(refused), path + _NAMES.get(name, name)) from None
+
+
+_NAMES = {
+    ".expiresAt": ".expires_at",
+    ".minRolloverAmount": ".reset_min_rollover",
+    ".maxRolloverAmount": ".reset_max_rollover",
+}
 
 
 def _recurrence(value: object, path: str) -> Recurrence:
     fields = Fields(value, path)
     interval, anchor = fields.get("interval", duration), fields.get("anchor", time)
     fields.done()
-    return Recurrence(interval=interval, anchor=anchor)
+    with inside(path):
+        return Recurrence(interval=interval, anchor=anchor)
 
 
 def _reading(aggregation: Aggregation) -> Reader[Reading]:
@@ -221,7 +240,7 @@ def _resumed(fields: Fields, plan: Plan, opened: State) -> State:
         period_start=opened.period_start,
         period_usage=fields.get("period_usage", quantity),
         period_taken=fields.get("total_grant_usage", quantity),
-        seen=opened.seen | frozenset(fields.optional("seen", list_of(_distinct)) or ()),
+        seen=frozenset(fields.optional("seen", list_of(_distinct)) or ()),
     )
     if state.phase_start > state.at:
         raise WrongInput(fields.where("from"), "is after the start")
