@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from connectors.kafka.admin import TopicAdmin, TopicProblem
 from runtime.config import Config
-from runtime.topology.applying import Wanted, carry_out, plan_for, spoken, wait_until
+from runtime.topology.applying import Admin, Wanted, carry_out, plan_for, spoken, wait_until
 from runtime.topology.planning import Plan, Set, problems
 from schemas import topics
 
@@ -41,7 +41,7 @@ def ensure_topics(
 
 
 def ensure(
-    admin: TopicAdmin,
+    admin: Admin,
     wanted: Wanted,
     *,
     timeout_s: float = 10.0,
@@ -53,13 +53,17 @@ def ensure(
     missing = _only_missing(plan)
     if missing.changes:
         carry_out(admin, missing, say=say)
-        plan = wait_until(admin, wanted, lambda now: not _only_missing(now).changes, timeout_s)
+        plan = wait_until(admin, wanted, _settled, timeout_s)
         _refuse_unsafe(plan)  # another process may have made them, otherwise than we would
     for change in plan.changes:
         log.warning(
             "a topic differs from the configuration: `meterstream topology apply` changes it",
             extra={"difference": spoken(change)},
         )
+
+
+def _settled(plan: Plan) -> bool:
+    return bool(plan.refusals) or not _only_missing(plan).changes
 
 
 def _refuse_unsafe(plan: Plan) -> None:

@@ -119,9 +119,11 @@ def topic_data(topic: Topic, *, used: bool) -> dict[str, object]:
     }
 
 
-def _arrows(parts: Iterable[Part], names: dict[Role, str]) -> Iterable[Arrow]:
+def _arrows(parts: Sequence[Part], names: dict[Role, str]) -> Iterable[Arrow]:
     yield Arrow(source=_OUTSIDE, target=INGEST.name)
-    yield Arrow(source=_OUTSIDE, target=names[Role.EVENTS])
+    for role in (Role.EVENTS, Role.EVENTS_RAW):
+        if any(role in part.reads for part in parts):
+            yield Arrow(source=_OUTSIDE, target=names[role])
 
     def name(place: Place) -> str:
         return names[place] if isinstance(place, Role) else place.value
