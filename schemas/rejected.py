@@ -5,12 +5,13 @@ Written by connectors/kafka/chunk_log.py. Anybody can write to a topic: what is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from hashlib import blake2b
 
 import msgspec
 
 from domain.metering.rejected import Place, RejectedRecord
+from schemas.binary_mode import Headers
 
 OWN_HEADERS = frozenset(
     ("code", "field", "message", "topic", "partition", "offset", "index", "cut_from")
@@ -20,8 +21,6 @@ OWN_HEADERS = frozenset(
 UNKNOWN_CODE = "unknown"
 REDRIVEN_FROM = "redriven_from"
 """Header of an event that was sent again: topic/partition/offset/index of what was refused."""
-
-Headers = Sequence[tuple[str, bytes | None]]
 
 
 def decode_rejected(
@@ -34,7 +33,7 @@ def decode_rejected(
     value_bytes_max: int | None = None,
 ) -> RejectedRecord:
     """The record, with at most `value_bytes_max` bytes of its value."""
-    told = {name: text or b"" for name, text in headers}
+    told = {name: text or b"" for name, text in reversed(headers)}  # ours stand first
     value = value or b""
     origin, index = _origin(told)
     length = max(len(value), _number(told, "cut_from") or 0)

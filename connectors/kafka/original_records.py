@@ -10,7 +10,7 @@ from confluent_kafka import Consumer
 
 from connectors.kafka.rejected_topic import failing_as_unavailable, messages, new_consumer
 from domain.metering.rejected import Place
-from schemas.rejected import Headers
+from schemas.binary_mode import Headers
 
 _NEAR = 500
 """Offsets this close are read in one go: passing over records is cheaper than asking for each."""

@@ -18,7 +18,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from domain.errors import Unavailable
 from domain.metering.rejected import Place, RejectedListing, RejectedPage, RejectedRecord
-from schemas.rejected import Headers, decode_rejected, producers_headers
+from schemas.binary_mode import Headers
+from schemas.rejected import decode_rejected, producers_headers
 
 _WINDOW_MIN, _WINDOW_MAX = 64, 1024
 """Records that are read at a time going backwards: few at first, because most pages are short."""

@@ -9,7 +9,7 @@ import msgspec
 
 from domain.errors import Refused
 from domain.metering.rejected import RejectedRecord
-from schemas.rejected import Headers
+from schemas.binary_mode import PREFIX, Headers, is_binary
 from streams.decoded import ForwardedEvent, decode
 
 SETTABLE = ("source", "specversion", "subject", "time", "type")
@@ -52,25 +52,38 @@ def judge(
     """The events of the record, with `changes` made to their attributes. Refused with today's reason."""
     if candidate.cut:
         raise Refused("value_cut", "only the beginning of the record was kept")
-    value = _changed(candidate.value, changes) if changes else candidate.value
-    record = _Record(0, candidate.appended_ms, candidate.key, value, candidate.headers)
+    value, headers = with_changes(candidate.value, candidate.headers, changes)
+    record = _Record(0, candidate.appended_ms, candidate.key, value, headers)
     decoded = decode(
         [record], namespace=namespace, partition=_NOBODY, owner_of=owner_of, not_before=0
     )
     for refused in decoded.rejected:
         raise Refused(refused.code, refused.message, refused.field)
+    if not decoded.forwarded:
+        raise Refused("no_events", "no event can be made of the record")
     return decoded.forwarded
 
 
-def _changed(value: bytes, changes: Mapping[str, str]) -> bytes:
-    """`value` with attributes set; what is no JSON object or array of objects stays as it is."""
-    attributes = {name: msgspec.Raw(msgspec.json.encode(text)) for name, text in changes.items()}
-    many = value.lstrip()[:1] == b"["
+def with_changes(
+    value: bytes, headers: Headers, changes: Mapping[str, str]
+) -> tuple[bytes, Headers]:
+    """Attributes are headers in binary mode, else members of the value."""
+    if not changes:
+        return value, headers
+    if is_binary(headers):
+        made = {f"{PREFIX}{name}": text.encode() for name, text in changes.items()}
+        return value, [*(h for h in headers if h[0] not in made), *made.items()]
+    return _with_members(value, changes), headers
+
+
+def _with_members(value: bytes, changes: Mapping[str, str]) -> bytes:
+    """`value` with members set; what is no JSON object or array of objects stays as it is."""
+    members = {name: msgspec.Raw(msgspec.json.encode(text)) for name, text in changes.items()}
     try:
-        if many:
+        if value.lstrip()[:1] == b"[":
             events = msgspec.json.decode(value, type=list[dict[str, msgspec.Raw]])
-            return msgspec.json.encode([event | attributes for event in events])
+            return msgspec.json.encode([event | members for event in events])
         event = msgspec.json.decode(value, type=dict[str, msgspec.Raw])
-        return msgspec.json.encode(event | attributes)
+        return msgspec.json.encode(event | members)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return value

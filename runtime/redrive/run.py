@@ -18,7 +18,8 @@ from connectors.postgres.redrives import Redrive
 from domain.errors import Refused
 from domain.metering.rejected import Place, RejectedListing, RejectedRecord
 from runtime.redrive.judging import Candidate, judge
-from schemas.rejected import Headers, redriven_from
+from schemas.binary_mode import Headers
+from schemas.rejected import redriven_from
 
 BATCH_RECORDS_MAX = 500
 BATCH_BYTES_MAX = 32 << 20

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -361,3 +362,32 @@ def test_kafka_that_is_down_is_unavailable():
         topic.page(RejectedListing())
 
     topic.close()
+
+
+def test_a_redrive_that_is_killed_and_run_again_counts_each_event_once(running, producer, unique):
+    meter = counting(running, unique)
+    refused = running.worker.metric("meterstream_rejected_total")
+    since = datetime.now(UTC).isoformat().replace("+00:00", "Z")  # noqa: TID251  real servers, real clock
+    for i in range(10_000):
+        event = without_specversion(f"{unique}-e{i}", f"{unique}-{i % 100}", type=f"t{unique}")
+        producer.send(event)
+    producer.flush()
+    running.worker.wait_until(
+        lambda: running.worker.metric("meterstream_rejected_total") == refused + 10_000
+    )
+    arguments = ("--from", since, "--set", "specversion=1.0")
+
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "runtime.cli", "events", "redrive", *arguments],
+        env={**os.environ, **running.api.environment},
+        cwd=ROOT,
+    )
+    wait_until(lambda: running.query(meter)[0]["value"] > 0, what="some of the events")
+    killed.kill()
+    assert killed.wait(30) == -signal.SIGKILL
+    second = redriven(running, *arguments)
+
+    assert 0 < second["sentBefore"] < 10_000
+    assert second["sentBefore"] + second["sent"] == 10_000
+    running.wait_value(meter, 10_000)
+    assert redriven(running, *arguments)["sent"] == 0

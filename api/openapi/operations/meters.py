@@ -126,7 +126,7 @@ OPERATIONS = (
         examples={JSON: {"name": "Tokens", "groupBy": {"model": "$.model"}}},
         words=_MEMBERS,
         answers={200: _METER},
-        codes={400: (*_PATH_CODES, *_WRITE_CODES), 409: ("conflict",), **_MISSING},
+        codes={400: (*_PATH_CODES, *_WRITE_CODES), **_MISSING},
     ),
     Operation(
         handler=meters.delete,
@@ -135,7 +135,7 @@ OPERATIONS = (
         summary="Delete a meter",
         details="It stops counting and can still be read by its id.",
         answers={204: Answer(says="It is deleted.")},
-        codes={400: _PATH_CODES, 409: ("conflict",), **_MISSING},
+        codes={400: _PATH_CODES, **_MISSING},
     ),
     Operation(
         handler=meter_query.query_get,

@@ -9,6 +9,7 @@ from connectors.kafka.original_records import OriginalRecord
 from connectors.postgres.redrives import Redrive
 from domain.errors import Unavailable
 from domain.metering.rejected import Place, RejectedListing
+from runtime.redrive.judging import with_changes
 from runtime.redrive.run import Order, Redriver
 from runtime.redrive.speech import as_values, listed, told
 from schemas.partitioner import partition_of
@@ -225,6 +226,15 @@ async def test_attributes_can_be_set_on_the_way():
 
     sent = [msgspec.json.decode(one.value) for one in world.appended]
     assert [(e["subject"], e["specversion"], e["data"]) for e in sent] == [("new", "1.0", {})] * 2
+
+
+def test_attributes_of_binary_mode_are_set_in_its_headers():
+    headers = [("ce_id", b"1"), ("ce_subject", b"old"), ("x", b"y")]
+
+    assert with_changes(b"{}", headers, {"subject": "new"}) == (
+        b"{}",
+        [("ce_id", b"1"), ("x", b"y"), ("ce_subject", b"new")],
+    )
 
 
 async def test_the_original_has_the_whole_value_and_the_time_of_an_event_without_one():

@@ -18,6 +18,12 @@ def test_the_producers_headers_are_told_from_ours():
     assert producers_headers(headers) == [("ce_id", b"1"), ("ce_type", None)]
 
 
+def test_a_header_of_the_producer_does_not_hide_ours():
+    record = decode_rejected(AT, 1, None, b"", [("code", b"ours"), ("code", b"theirs")])
+
+    assert record.code == "ours"
+
+
 def test_a_cut_value_knows_its_length():
     record = decode_rejected(AT, 1, None, b"abc", [("cut_from", b"9")])
 
