@@ -74,7 +74,8 @@ def envelope_of(attributes: Mapping[str, object], data: msgspec.Raw) -> Envelope
         event = msgspec.convert(attributes, Envelope)
     except msgspec.ValidationError as error:
         raise Refused("not_a_cloudevent", str(error), _field_of(error)) from None
-    event.data = data
+    if data:  # an empty Raw that is not the default would be written out, as nothing
+        event.data = data
     return event
 
 
