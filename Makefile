@@ -7,7 +7,7 @@ WITH_CONFIG := $(if $(CONFIG),--config $(CONFIG))
 READY := .venv/.ready
 ARGS ?=
 
-.PHONY: help setup demo up down status api worker test test-long check fmt bench lock clean
+.PHONY: help setup demo up down status api worker test test-long mutation check fmt bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,10 @@ test: setup ## every test but the long ones
 
 test-long: setup ## the tests that take minutes each
 	@$(BIN)/pytest -m long $(ARGS)
+
+mutation: setup ## break the rules of credits and prices in every small way, and see a test fail (ARGS='domain.rating*': a part)
+	@$(BIN)/python -m pip install --quiet --no-deps --target .cache/mutmut mutmut==3.8.1
+	@PYTHONPATH=.cache/mutmut $(BIN)/python -m mutmut run $(ARGS)
 
 check: setup ## format, lint, import contracts, types: what CI runs before the tests
 	@$(BIN)/ruff format --check .

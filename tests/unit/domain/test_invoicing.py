@@ -174,7 +174,7 @@ def test_parts_that_end_after_the_line_starts_do_not_count():
     ],
 )
 def test_a_service_period_that_cannot_be_prorated_is_refused(service, full, code):
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Refused, match="period") as refused:
         flat_amount(Decimal(20), USD, service=service, full_service=full)
 
     assert (refused.value.code, refused.value.field) == (code, "$.service")

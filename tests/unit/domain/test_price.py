@@ -23,7 +23,8 @@ NEGATIVE, POSITIVE = "field_must_be_positive_or_zero", "field_must_be_positive"
 
 
 def refusal(make) -> tuple[str, str | None]:
-    with pytest.raises(Refused) as refused:
+    """Code and field of the refusal, which has to say something."""
+    with pytest.raises(Refused, match=r"\w+\W+\w+") as refused:
         make()
     return refused.value.code, refused.value.field
 
@@ -77,6 +78,15 @@ def refusal(make) -> tuple[str, str | None]:
 )
 def test_a_wrong_price_is_refused_by_its_field(make, code, field):
     assert refusal(make) == (code, f"$.{field}")
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [([None, None], "two tiers have no end"), ([5, 5, None], "two tiers end at 5")],
+)
+def test_tiers_that_overlap_are_told_apart_by_where_they_end(ends, said):
+    with pytest.raises(Refused, match=said):
+        a_tiered_price(*(a_tier(end, unit=1) for end in ends))
 
 
 @pytest.mark.parametrize("percentage", ["-1", "100.01", "NaN", "Infinity"])

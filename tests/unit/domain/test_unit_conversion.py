@@ -26,6 +26,7 @@ def config(operation="divide", factor="10", rounding="none", precision=0):
         ("10", config(factor="3"), "3.3333333333333333"),
         ("20", config(factor="3"), "6.6666666666666667"),
         ("1", config(factor="1073741824"), "0.000000000931322574615478515625"),
+        ("1", config(factor=str(5**50)), f"{2**50}E-50"),
         ("1", config(factor="7.5"), "0.1333333333333333"),
         ("1", config(factor="6"), "0.1666666666666667"),
         ("25", config(rounding="ceiling"), "3"),
