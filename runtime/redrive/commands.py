@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from domain.metering.rejected import RejectedListing
+from runtime.command_line import ConfigOption, DataDirOption, fail, read_config
 from runtime.config import Config
 
 events = typer.Typer(
     help="What was refused on its way through Kafka: see it, and send it again after a fix.",
     no_args_is_help=True,
+    pretty_exceptions_enable=False,
 )
 
-ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="YAML file; METERSTREAM_… variables win over it.")
-]
-DataDirOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-dir", help="Where `meterstream up` runs. Default: data_dir, .meterstream."
-    ),
-]
 CodeOption = Annotated[
     list[str] | None,
     typer.Option("--code", help="Only records refused with this code; repeatable."),
@@ -69,7 +64,7 @@ def rejected(
 
     chosen = _config(config, data_dir)
     listing = _listing(code, from_, to, topic, partition, limit)
-    with _Failing():
+    with _failing():
         found, redriven = page(chosen, listing)
     if as_json:
         for one in found.records:
@@ -139,7 +134,7 @@ def redrive(
         dry_run=dry_run,
         beyond_window=beyond_window,
     )
-    with _Failing():
+    with _failing():
         report = work(chosen, order)
     if as_json:
         import msgspec
@@ -150,34 +145,27 @@ def redrive(
         typer.echo(line)
 
 
-class _Failing:
+@contextmanager
+def _failing() -> Iterator[None]:
     """Ends the command with one line when a service cannot be used."""
+    from connectors.postgres.pool import PostgresProblem
+    from domain.errors import Unavailable
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        from connectors.postgres.pool import PostgresProblem
-        from domain.errors import Unavailable
-
-        if isinstance(error, Unavailable | PostgresProblem):
-            typer.echo(f"meterstream: {error}", err=True)
-            raise typer.Exit(1) from None
+    try:
+        yield
+    except (Unavailable, PostgresProblem) as problem:
+        fail(str(problem))
 
 
 def _config(path: Path | None, data_dir: Path | None) -> Config:
-    from runtime.config import ConfigProblem, load
+    """With the addresses of a running `meterstream up` where the configuration has none."""
     from runtime.running import on_running_services
     from runtime.supervisor.errors import StackProblem
 
     try:
-        return on_running_services(load(path), data_dir)
-    except ConfigProblem as problem:
-        typer.echo(str(problem), err=True)
-        raise typer.Exit(2) from None
+        return on_running_services(read_config(path), data_dir)
     except StackProblem as problem:
-        typer.echo(f"meterstream: {problem}", err=True)
-        raise typer.Exit(1) from None
+        fail(str(problem))
 
 
 def _listing(

@@ -1,5 +1,6 @@
 """Refused records on real Kafka: the api lists them with their reason, and a redrive counts each of them once."""
 
+import asyncio
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from typer.testing import CliRunner
 
 from connectors.kafka.original_records import OriginalRecords
 from connectors.kafka.redriven_events import RedrivenEvents
@@ -16,6 +18,7 @@ from connectors.postgres.pool import Options as PostgresOptions
 from connectors.postgres.redrives import hold_book
 from domain.errors import Unavailable
 from domain.metering.rejected import RejectedListing
+from runtime.cli import app
 from runtime.redrive.run import Order, Redriver
 from schemas import topics
 from schemas.partitioner import partition_of
@@ -90,9 +93,12 @@ def command(running, *arguments) -> subprocess.CompletedProcess:
 
 
 def redriven(running, *arguments) -> dict:
-    done = command(running, "redrive", "--json", *arguments)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    """What the command reports, run in this process: its imports take longer than its work."""
+    done = CliRunner().invoke(
+        app, ["events", "redrive", "--json", *arguments], env=running.api.environment
+    )
+    assert done.exit_code == 0, done.output
+    return json.loads(done.output)
 
 
 def counting(running, unique) -> str:
@@ -130,7 +136,8 @@ def test_refused_records_are_listed_with_reason_origin_and_contents(running, pro
 def test_pages_show_every_refusal_once_and_the_newest_first(running, producer, unique):
     for i in range(30):
         producer.send(b"[", f"{unique}-{i}", i % 4)
-        producer.flush()
+        if i < 15:
+            producer.flush()
     refused_of(running, unique, 30)
 
     found = of_key(listed(running, limit=7), unique)
@@ -139,6 +146,7 @@ def test_pages_show_every_refusal_once_and_the_newest_first(running, producer, u
     assert {item["key"] for item in found} == {f"{unique}-{i}" for i in range(30)}
     times = [item["rejectedAt"] for item in found]
     assert times == sorted(times, reverse=True)
+    assert len(set(times)) < 30  # some stand in one batch: pages end among equals
 
 
 def test_a_list_is_narrowed_by_code_origin_and_time(running, producer, unique):
@@ -298,7 +306,9 @@ async def test_a_redrive_that_broke_off_after_sending_is_run_again_and_counts_on
     originals.close()
     running.wait_value(meter, 10)
 
-    report = redriven(running, "--from", began, "--set", "specversion=1.0")
+    chosen = ("--from", began, "--set", "specversion=1.0")
+
+    report = await asyncio.to_thread(redriven, running, *chosen)
 
     assert (second.returncode, second.stderr) == (
         1,
@@ -309,7 +319,8 @@ async def test_a_redrive_that_broke_off_after_sending_is_run_again_and_counts_on
     producer.send(an_event(f"{unique}-last", subject="subject-1", type=f"t{unique}"))
     producer.flush()
     running.wait_value(meter, 12)
-    assert redriven(running, "--from", began, "--set", "specversion=1.0")["sentBefore"] == 10
+    again = await asyncio.to_thread(redriven, running, *chosen)
+    assert (again["sent"], again["sentBefore"]) == (0, 10)
 
 
 def test_what_an_older_version_refused_is_sent_to_its_subject(running, kafka_address, unique):
