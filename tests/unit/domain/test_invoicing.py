@@ -26,7 +26,7 @@ from domain.invoicing.numbers import draft_number, gathering_number, sandbox_num
 from domain.invoicing.progressive import BilledPart, line_quantity, previously_billed, split
 from domain.invoicing.states import Effect, State, Trigger
 from domain.money.currency import fiat
-from domain.rating.proration import flat_amount
+from domain.rating.proration import EndProration, flat_amount
 from domain.rating.rate import rate
 from domain.time.interval import Interval
 from tests.rating import USD, a_flat_price, a_line, a_tier, a_tiered_price, a_unit_price
@@ -185,6 +185,24 @@ def test_proration_counts_whole_seconds_and_days():
     full = Interval(start=NOON, end=NOON + timedelta(days=30, seconds=0.9))
 
     assert flat_amount(Decimal(20), USD, service=service, full_service=full) == 10
+
+
+def test_a_day_has_86400_seconds():
+    full, service = hours(0, 60), hours(0, 24)  # two days and a half, and one
+
+    assert flat_amount(Decimal(10**6), USD, service=service, full_service=full) == 400_000
+
+
+def test_a_period_is_not_taken_for_a_subscriptions_last_one():
+    amount = flat_amount(
+        Decimal(20),
+        USD,
+        service=hours(0, 1),
+        full_service=hours(0, 2),
+        at_end=EndProration.BILL_FULL_PERIOD,
+    )
+
+    assert amount == 10
 
 
 def test_a_negative_flat_amount_is_refused():
