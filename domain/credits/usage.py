@@ -8,14 +8,14 @@ Source: metering §6.7. Of UNIQUE_COUNT a period counts every value anew (docs/d
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from domain.credits.quantity import ZERO
 from domain.errors import Refused
 from domain.metering.meter import Aggregation
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """Usage at an instant. `value` is a quantity (SUM, COUNT: how many; LATEST: the value) or, of UNIQUE_COUNT, a text."""
 
     at: datetime

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 
@@ -76,16 +75,16 @@ def _balance_case(case: dict[str, object], option: str) -> CreditCase:
 
 def result(case: CreditCase, done: Evaluation) -> Answer:
     """What the command prints. Every grant is listed; one that is not active holds 0."""
-    ids = [grant.id for grant in case.plan.roster.grants]
+    nothing: Answer = dict.fromkeys(sorted(grant.id for grant in case.plan.roster.grants), 0)
     now = done.standing
     return {
-        "balances": {id_: json_number(now.balances.get(id_, ZERO)) for id_ in sorted(ids)},
+        "balances": nothing | {id_: json_number(held) for id_, held in now.balances.items()},
         "balance": json_number(now.balance),
         "overage": json_number(now.overage),
         "usage": _usage(case, done),
         "period_usage": json_number(now.usage),
         "total_grant_usage": json_number(now.taken),
-        "segments": [_segment(segment, sorted(ids)) for segment in done.segments],
+        "segments": [_segment(segment, nothing) for segment in done.segments],
     }
 
 
@@ -117,12 +116,13 @@ def _needs_phase(case: CreditCase, done: Evaluation) -> bool:
     return open_state(case.plan, state.at, Opening(balances=held)).balances != now.balances
 
 
-def _segment(segment: Segment, ids: list[str]) -> Answer:
-    balances: dict[str, Decimal] = {str(id_): held for id_, held in segment.balances.items()}
+def _segment(segment: Segment, nothing: Answer) -> Answer:
+    """`nothing` has every grant with 0, which is what those not active hold."""
+    held = {str(id_): json_number(amount) for id_, amount in segment.balances.items()}
     return {
         "from": time_text(segment.start),
         "to": time_text(segment.end),
-        "balance_at_start": {id_: json_number(balances.get(id_, ZERO)) for id_ in ids},
+        "balance_at_start": nothing | held,
         "overage_at_start": json_number(segment.overage_at_start),
         "total_usage": json_number(segment.usage),
         "grant_usages": {id_: json_number(share) for id_, share in segment.taken},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ def read_case(fields: Fields) -> CreditCase:
         plan = Plan(
             Roster(grants), ListedResets([Reset(r, preserve) for r in times if r > at]), aggregation
         )
-    usage = fields.get("usage", list_of(_reading(aggregation)))
+    usage = fields.get("usage", _readings(aggregation))
     since, counted, state = _start(start, plan, usage)
     return CreditCase(
         plan=plan,
@@ -174,6 +175,37 @@ def _recurrence(value: object, path: str) -> Recurrence:
         return Recurrence(interval=interval, anchor=anchor)
 
 
+def _readings(aggregation: Aggregation) -> Reader[list[Reading]]:
+    """Most readings of a long list are plain, and are read without more ado; the others get a reader that explains."""
+    slowly = _reading(aggregation)
+    counts_values = aggregation is Aggregation.UNIQUE_COUNT
+
+    def read(value: object, path: str) -> Reading:
+        plain = None if counts_values else _plain_reading(value)
+        return slowly(value, path) if plain is None else plain
+
+    return list_of(read)
+
+
+def _plain_reading(value: object) -> Reading | None:
+    """A reading with a time in UTC to the second and a short number, and nothing else in it; None for all others."""
+    if type(value) is not dict or len(value) != 2 or "at" not in value or "value" not in value:
+        return None
+    at, amount = value["at"], value["value"]
+    if type(at) is not str or not _PLAIN_TIME.fullmatch(at):
+        return None
+    if type(amount) not in (int, Decimal) or not _PLAIN_NUMBER.fullmatch(str(amount)):
+        return None
+    try:
+        return Reading(datetime.fromisoformat(at), Decimal(amount))
+    except ValueError:  # no such day
+        return None
+
+
+_PLAIN_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", re.ASCII)
+_PLAIN_NUMBER = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?", re.ASCII)
+
+
 def _reading(aggregation: Aggregation) -> Reader[Reading]:
     """Of COUNT a reading without a value counts 1; of UNIQUE_COUNT the value is any text, number or flag."""
 
@@ -210,7 +242,9 @@ def _start(fields: Fields, plan: Plan, usage: list[Reading]) -> tuple[datetime, 
         counting.done()
         if since > at:
             raise WrongInput(counting.where("since"), "is after the start")
-    balances = fields.optional("balances", map_of(quantity))
+    balances = (
+        fields.optional("balances", map_of(quantity)) or None
+    )  # none at all is as if not given
     opening = Opening(
         balances=None if balances is None else {GrantId(i): v for i, v in balances.items()},
         overage=fields.optional("overage", quantity) or ZERO,

@@ -120,6 +120,46 @@ def test_usage_counts_on_from_its_own_start_until_a_reset():
     assert after["usage"] == {"since": "2024-01-01T12:00:00Z", "value": 0}
 
 
+def test_no_balance_at_all_is_as_if_none_were_given():
+    result = run(a_case(start={"at": JAN_1, "balances": {}}))
+
+    assert result["balances"] == {"g": 100}
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [
+        ("2024-01-01T00:00:00Z", 3),
+        ("2024-01-01T00:00:00.000Z", 3),
+        ("2024-01-01T01:00:00+01:00", 3),
+        ("2024-01-01T00:00:00Z", "3"),
+        ("2024-01-01T00:00:00Z", Decimal("3.00")),
+        ("2024-01-01T00:00:00Z", Decimal("0.3e1")),
+    ],
+)
+def test_a_reading_is_read_alike_however_it_is_written(at: str, value: object):
+    result = run(a_case(usage=[{"at": at, "value": value}]))
+
+    assert result["period_usage"] == 3
+
+
+@pytest.mark.parametrize(
+    ("reading", "field"),
+    [
+        ({"at": "2024-02-30T00:00:00Z", "value": 3}, "$.usage[0].at"),
+        ({"at": "2024-01-01 00:00:00Z", "value": 3}, "$.usage[0].at"),
+        ({"at": JAN_1, "value": True}, "$.usage[0].value"),
+        ({"at": JAN_1, "value": 1e3}, "$.usage[0].value"),
+        ({"at": JAN_1, "values": 3}, "$.usage[0].value"),
+    ],
+)
+def test_a_reading_that_is_wrong_is_named(reading: Case, field: str):
+    with pytest.raises(WrongInput) as wrong:
+        run(a_case(usage=[reading]))
+
+    assert wrong.value.field == field
+
+
 def test_resets_outside_the_time_are_ignored():
     result = run(a_case(resets=["2023-12-01T00:00:00Z", JAN_3]))
 
@@ -149,7 +189,11 @@ REFUSED: list[tuple[Case, str, str]] = [
         "start_balance_unknown_grant",
         "$.start.balances.x",
     ),
-    ({"start": {"at": JAN_1, "balances": {}}}, "start_balance_missing", "$.start.balances.g"),
+    (
+        {"grants": [G, G | {"id": "h"}], "start": {"at": JAN_1, "balances": {"g": 1}}},
+        "start_balance_missing",
+        "$.start.balances.h",
+    ),
     ({"usage": [{"at": JAN_1, "value": "NaN"}]}, "number_not_finite", "$.usage[0].value"),
 ]
 
