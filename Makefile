@@ -12,7 +12,7 @@ ARGS ?=
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-setup: $(READY) ## install everything into .venv and .cache (uv when it is there, else pip)
+setup: $(READY) ## install everything into .venv and .cache (with uv)
 
 $(READY): requirements.lock pyproject.toml deploy/setup.sh
 	@bash deploy/setup.sh
@@ -42,7 +42,8 @@ test-long: setup ## the tests that take minutes each
 	@$(BIN)/pytest -m long $(ARGS)
 
 mutation: setup ## break the rules of credits and prices in every small way, and see a test fail (ARGS='domain.rating*': a part)
-	@$(BIN)/python -m pip install --quiet --no-deps --target .cache/mutmut mutmut==3.8.1
+	@if command -v uv >/dev/null; then uv pip install --quiet --no-deps --target .cache/mutmut mutmut==3.8.1; \
+	 else $(BIN)/python -m pip install --quiet --no-deps --upgrade --target .cache/mutmut mutmut==3.8.1; fi
 	@PYTHONPATH=.cache/mutmut $(BIN)/python -m mutmut run $(ARGS)
 
 check: setup ## format, lint, import contracts, types: what CI runs before the tests
@@ -58,8 +59,8 @@ fmt: setup ## format and mend what can be mended
 bench: setup ## one table of speeds, as ratios to the parts they are made of
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
-lock: setup ## write requirements.lock anew from pyproject.toml (needs uv)
-	@uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements.lock --quiet
+lock: setup ## write requirements.lock anew from pyproject.toml
+	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements.lock --quiet
 
 clean: ## remove what setup made; data directories stay
 	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
