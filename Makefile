@@ -42,8 +42,7 @@ test-long: setup ## the tests that take minutes each
 	@$(BIN)/pytest -m long $(ARGS)
 
 mutation: setup ## break the rules of credits and prices in every small way, and see a test fail (ARGS='domain.rating*': a part)
-	@if command -v uv >/dev/null; then uv pip install --quiet --no-deps --target .cache/mutmut mutmut==3.8.1; \
-	 else $(BIN)/python -m pip install --quiet --no-deps --upgrade --target .cache/mutmut mutmut==3.8.1; fi
+	@$(BIN)/uv pip install --quiet --no-deps --target .cache/mutmut mutmut==3.8.1
 	@PYTHONPATH=.cache/mutmut $(BIN)/python -m mutmut run $(ARGS)
 
 check: setup ## format, lint, import contracts, types: what CI runs before the tests
