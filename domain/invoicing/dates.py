@@ -1,4 +1,4 @@
-"""When an invoice is collected, approved and due. Source: catalog §3.7, §9.12."""
+"""When an invoice is collected, approved and due. Source: catalog §3.5-3.7, §9.12."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from domain.invoicing.lines import InvoiceLine, live
 from domain.time.duration import Duration, add_clamped
 from domain.time.interval import truncate_second
+from domain.time.recurrence import Recurrence, next_after, prev_before
 
 AFTER_WINDOW = timedelta(minutes=1)
 """Collection starts this long after the last event that may still count was stored."""
@@ -22,6 +23,24 @@ def collection_at(lines: Iterable[InvoiceLine], interval: Duration) -> datetime 
         if line.is_metered
     ]
     return max(times, default=None)
+
+
+def gathering_collection_at(
+    lines: Iterable[InvoiceLine], alignment: Recurrence | None = None
+) -> datetime | None:
+    """When pending lines are next collected: the earliest invoice date, or the first anchored date from then on."""
+    earliest = min((line.invoice_at for line in live(lines)), default=None)
+    if earliest is None or alignment is None:
+        return earliest
+    return next_after(alignment, earliest, inclusive=True)
+
+
+def aligned_as_of(as_of: datetime, alignment: Recurrence) -> datetime:
+    """The moment up to which anchored collection looks: the last anchored date, itself included.
+
+    Who asks for an invoice now is not held up by this.
+    """
+    return prev_before(alignment, as_of, inclusive=True)
 
 
 def draft_until(

@@ -1,11 +1,13 @@
 """Corners of invoices that the worked examples of tests/golden/invoice leave open."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from domain.errors import Refused
+from domain.invoicing.dates import aligned_as_of, gathering_collection_at
 from domain.invoicing.guards import Facts
 from domain.invoicing.issues import (
     Severity,
@@ -28,7 +30,9 @@ from domain.invoicing.states import Effect, State, Trigger
 from domain.money.currency import fiat
 from domain.rating.proration import EndProration, flat_amount
 from domain.rating.rate import rate
+from domain.time.duration import Duration
 from domain.time.interval import Interval
+from domain.time.recurrence import Recurrence
 from tests.rating import USD, a_flat_price, a_line, a_tier, a_tiered_price, a_unit_price
 
 NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)
@@ -131,6 +135,27 @@ def test_detailed_lines_of_nothing_are_not_shown():
         "graduated-tiered-2-price-usage",
     ]
     assert without_empty(free) == free
+
+
+def test_pending_lines_are_collected_at_the_earliest_invoice_date_or_the_anchor_after_it():
+    weekly = Recurrence(interval=Duration(weeks=1), anchor=NOON)
+    lines = [
+        replace(an_invoice_line(), invoice_at=NOON + timedelta(hours=5)),
+        replace(an_invoice_line(), invoice_at=NOON + timedelta(hours=1)),
+        replace(an_invoice_line(), invoice_at=NOON, is_deleted=True),
+    ]
+
+    assert gathering_collection_at(lines) == NOON + timedelta(hours=1)
+    assert gathering_collection_at(lines, weekly) == NOON + timedelta(weeks=1)
+    assert gathering_collection_at([an_invoice_line()], weekly) == NOON
+    assert gathering_collection_at([], weekly) is None
+
+
+def test_anchored_collection_looks_back_to_the_last_anchor():
+    weekly = Recurrence(interval=Duration(weeks=1), anchor=NOON)
+
+    assert aligned_as_of(NOON + timedelta(days=13), weekly) == NOON + timedelta(weeks=1)
+    assert aligned_as_of(NOON, weekly) == NOON
 
 
 def test_numbers_name_their_kind():
