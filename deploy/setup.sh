@@ -34,14 +34,27 @@ has_room() {
 # Everything is chained: `set -e` does not hold in a function whose failure is caught.
 install_packages() {
   if command -v uv >/dev/null; then
-    uv venv --quiet --allow-existing --python "$1" .venv &&
-      uv pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock &&
-      uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
+    uv venv --quiet --allow-existing --python "$1" .venv && with_uv uv
   else
-    "$1" -m venv .venv &&
-      .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock &&
-      .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+    "$1" -m venv .venv && install_uv && { with_uv .venv/bin/uv || with_pip; }
   fi
+}
+
+# The one package that pip installs: uv is several times as fast with the others.
+install_uv() {
+  awk '/^uv==/ { on = 1 } on { print } on && !/\\$/ { exit }' requirements.lock >.venv/uv.txt &&
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.txt
+}
+
+with_uv() {
+  "$1" pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock &&
+    "$1" pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
+}
+
+# pip knows its own configuration (pip.conf, PIP_INDEX_URL, PIP_CERT), uv does not.
+with_pip() {
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock &&
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 }
 
 # What the installer said, in one message of ours: $1 is all of it.
@@ -68,7 +81,7 @@ explain() {
 python=$(find_python)
 may_write
 has_room
-say "setup: packages into .venv (a minute when nothing is cached)"
+say "setup: packages into .venv (half a minute when nothing is cached)"
 said=$(install_packages "$python" 2>&1) || explain "$said"
 say "setup: Kafka's jars into ${METERSTREAM_CACHE_DIR:-.cache}"
 .venv/bin/python -m runtime.embedded
