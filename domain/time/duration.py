@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 
 from domain.errors import Refused
 from domain.time.interval import out_of_range
@@ -67,7 +68,7 @@ class Duration:
     @property
     def total_microseconds(self) -> int:
         """The part of fixed length."""
-        return sum(int(getattr(self, name) * length) for name, length in _UNIT_US.items())
+        return _fixed_length(self)
 
     @property
     def is_positive(self) -> bool:
@@ -120,6 +121,8 @@ def add_overflowing(at: datetime, duration: Duration, times: int = 1) -> datetim
 
 def clamped_microseconds(at: datetime, duration: Duration, times: int) -> int:
     """`add_clamped` as microseconds since the start of the year 1; any year, nothing is refused."""
+    if not duration.total_months:
+        return to_microseconds(at) + times * duration.total_microseconds
     start, of_day = _day_and_time(at)
     months = start.year * 12 + start.month - 1 + times * duration.total_months
     year, month = months // 12, months % 12 + 1
@@ -138,6 +141,12 @@ def from_microseconds(since_year_1: int) -> datetime:
 def to_microseconds(at: datetime) -> int:
     """Since the start of the year 1, UTC."""
     return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+@lru_cache(maxsize=4_096)
+def _fixed_length(duration: Duration) -> int:
+    """Kept: recurrences ask for it again and again."""
+    return sum(int(getattr(duration, name) * length) for name, length in _UNIT_US.items())
 
 
 def _day_and_time(at: datetime) -> tuple[date, int]:
