@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from domain.metering.rejected import RejectedListing
 from runtime.command_line import ConfigOption, DataDirOption, fail, read_config
 from runtime.config import Config
+
+if TYPE_CHECKING:
+    from runtime.redrive.run import Report
 
 events = typer.Typer(
     help="What was refused on its way through Kafka: see it, and send it again after a fix.",
@@ -117,8 +121,7 @@ def redrive(
 
       meterstream events redrive --code not_a_cloudevent --set specversion=1.0 --limit 1000
     """
-    from runtime.redrive.run import Order
-    from runtime.redrive.speech import as_values, told
+    from runtime.redrive.run import Order, Report
     from runtime.redrive.work import redrive as work
     from schemas import topics
 
@@ -134,15 +137,35 @@ def redrive(
         dry_run=dry_run,
         beyond_window=beyond_window,
     )
-    with _failing():
-        report = work(chosen, order)
-    if as_json:
-        import msgspec
+    report = Report()
+    try:
+        with _failing():
+            work(chosen, order, report, _show_progress if sys.stderr.isatty() else _show_nothing)
+    except typer.Exit:
+        if report.found:  # it broke off in the middle
+            _tell(report, dry_run=dry_run, as_json=as_json)
+        raise
+    _tell(report, dry_run=dry_run, as_json=as_json)
 
+
+def _tell(report: Report, *, dry_run: bool, as_json: bool) -> None:
+    import msgspec
+
+    from runtime.redrive.speech import as_values, told
+
+    if as_json:
         typer.echo(msgspec.json.encode(as_values(report, dry_run=dry_run)))
         return
     for line in told(report, dry_run=dry_run):
         typer.echo(line)
+
+
+def _show_nothing(report: Report) -> None:
+    pass
+
+
+def _show_progress(report: Report) -> None:
+    typer.echo(f"{report.found} found, {report.sent} sent again", err=True)
 
 
 @contextmanager

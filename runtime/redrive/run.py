@@ -117,7 +117,7 @@ class Report:
 
 
 class Redriver:
-    """One run."""
+    """One run. `report` tells how far it came, also when it breaks off."""
 
     def __init__(
         self,
@@ -129,6 +129,8 @@ class Redriver:
         book: Book,
         now: Callable[[], datetime],
         partition_of: Callable[[bytes, int], int],
+        report: Report | None = None,
+        on_batch: Callable[[Report], None] = lambda report: None,
     ) -> None:
         self._order = order
         self._rejections = rejections
@@ -139,7 +141,8 @@ class Redriver:
         count = events.partitions()
         self._owner_of: Callable[[str], int] = lambda subject: partition_of(subject.encode(), count)
         self._seen: OrderedDict[str, None] = OrderedDict()
-        self.report = Report()
+        self.report = Report() if report is None else report
+        self._on_batch = on_batch
 
     async def run(self) -> Report:
         """Everything that was refused before it began. Unavailable: what is not finished then is known to the book."""
@@ -194,6 +197,7 @@ class Redriver:
             await self._book.finish(ids, self._now())
         self.report.sent += len(ids)
         self.report.events += len(events)
+        self._on_batch(self.report)
 
     def _left(self) -> int:
         """How many records may still be sent; -1 for any number."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from datetime import datetime, timedelta
 
@@ -38,10 +38,12 @@ def page(config: Config, listing: RejectedListing) -> tuple[RejectedPage, Mappin
     return asyncio.run(ask())
 
 
-def redrive(config: Config, order: Order) -> Report:
-    """Send again. Unavailable, PostgresProblem."""
+def redrive(
+    config: Config, order: Order, report: Report, on_batch: Callable[[Report], None]
+) -> None:
+    """Send again, and say in `report` what was done. Unavailable, PostgresProblem."""
 
-    async def work() -> Report:
+    async def work() -> None:
         assert config.kafka.bootstrap_servers is not None
         servers = config.kafka.bootstrap_servers
         async with _tables(config):
@@ -61,13 +63,14 @@ def redrive(config: Config, order: Order) -> Report:
                     book=book,
                     now=clock.now,
                     partition_of=partition_of,
+                    report=report,
+                    on_batch=on_batch,
                 )
-                report = await redriver.run()
+                await redriver.run()
             if not order.dry_run:
                 await book.forget(clock.now() - config.kafka.retention - _SPARE)
-            return report
 
-    return asyncio.run(work())
+    asyncio.run(work())
 
 
 @asynccontextmanager

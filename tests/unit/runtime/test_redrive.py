@@ -10,7 +10,7 @@ from connectors.postgres.redrives import Redrive
 from domain.errors import Unavailable
 from domain.metering.rejected import Place, RejectedListing
 from runtime.redrive.judging import with_changes
-from runtime.redrive.run import Order, Redriver
+from runtime.redrive.run import BATCH_RECORDS_MAX, Order, Redriver, Report
 from runtime.redrive.speech import as_values, listed, told
 from schemas.partitioner import partition_of
 from schemas.rejected import decode_rejected
@@ -48,7 +48,7 @@ class World:
         self.dies_at: str | None = None
         self.now = NOON
 
-    def run(self, **more):
+    def run(self, report=None, on_batch=lambda report: None, **more):
         order = Order(
             namespace="default",
             listing=RejectedListing(),
@@ -64,6 +64,8 @@ class World:
             book=self,
             now=lambda: self.now,
             partition_of=partition_of,
+            report=report,
+            on_batch=on_batch,
         ).run()
 
     @property
@@ -182,6 +184,19 @@ async def test_a_limit_stops_in_the_middle_and_the_next_run_goes_on():
 
     assert (first.sent, first.left) == (2, 3)
     assert (second.sent, second.done_before) == (3, 2)
+
+
+async def test_a_run_that_breaks_off_says_how_far_it_came():
+    world = World(*(a_refusal(n) for n in range(BATCH_RECORDS_MAX + 1)))
+    report = Report()
+
+    def break_off(report):
+        world.dies_at = "before sending"
+
+    with pytest.raises(Breaks):
+        await world.run(report=report, on_batch=break_off)
+
+    assert (report.found, report.sent) == (BATCH_RECORDS_MAX + 1, BATCH_RECORDS_MAX)
 
 
 async def test_a_dry_run_writes_nothing():
