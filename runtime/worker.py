@@ -298,7 +298,9 @@ def _listen(port: int) -> socket.socket:
     try:
         listener.bind(("127.0.0.1", port))
     except OSError as error:
-        raise OSError(f"port {port} for health and metrics: {error.strerror}") from error
+        raise OSError(
+            f"port {port} for health and metrics: {error.strerror}: change --port or worker.port (0 = a free one)"
+        ) from error
     return listener
 
 

@@ -74,7 +74,9 @@ def test_a_port_that_is_taken_is_one_line_and_exit_code_1(make_worker, kafka_add
         code = worker.start().wait_dead(60)
 
     assert code == 1
-    assert f"port {worker.port} for health and metrics: Address already in use" in last_line(worker)
+    said = last_line(worker)
+    assert f"port {worker.port} for health and metrics: Address already in use" in said
+    assert "change --port or worker.port" in said
 
 
 def test_a_worker_stops_at_once_when_asked_and_is_back_at_once_however_it_ended(

@@ -155,6 +155,7 @@ def test_a_port_that_is_taken_is_said_in_one_line(stack, tmp_path):
 
     assert api.process.wait(30) == 1
     assert f"cannot listen on 127.0.0.1:{stack.api.port}" in api.log()
+    assert "change --port or api.port" in api.log()
 
 
 def test_metrics_count_requests_and_events(stack):
