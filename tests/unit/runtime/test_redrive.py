@@ -282,6 +282,19 @@ async def test_an_original_that_is_another_record_is_not_used(value, hours):
     assert world.counted == [("test", "s1", "mine")]
 
 
+async def test_a_record_that_came_after_the_refusal_is_not_its_original():
+    event = {name: value for name, value in an_event("mine").items() if name != "time"}
+    at = Place(topic=EVENTS, partition=2, offset=1)
+    later_ms = int((NOON + timedelta(hours=1)).timestamp() * 1000)
+    later = OriginalRecord(key=b"k", value=b"{}", appended_ms=later_ms, headers=())
+    world = World(a_refusal(1, event), originals={at: later})
+
+    await world.run()
+
+    (sent,) = world.appended
+    assert msgspec.json.decode(sent.value)["time"] == "2026-03-05T12:00:00Z"
+
+
 async def test_kafka_that_goes_away_leaves_the_batch_open():
     world = World(a_refusal(1))
 
