@@ -61,9 +61,9 @@ def is_immutable(state: State) -> bool:
 
 
 def available_actions(state: State, facts: Facts) -> dict[Action, State]:
-    """The possible actions and the state that each leads to; deleting always says `deleted`."""
+    """The possible actions and the state that each leads to; deleting leads to `deleted` from everywhere."""
     return {
-        action: State.DELETED if action is Action.DELETE else foreseen(state, trigger, facts)
+        action: foreseen(state, trigger, facts)
         for action, trigger in _TRIGGERS.items()
         if can_fire(state, trigger, facts)
     }

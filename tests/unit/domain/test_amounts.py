@@ -23,7 +23,7 @@ USD, JPY = fiat("USD"), fiat("JPY")
 
 
 def refusal(check, *args) -> tuple[str, str | None]:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Refused, match=r"\w+\W+\w+") as refused:
         check(*args)
     return refused.value.code, refused.value.field
 

@@ -8,7 +8,7 @@ from domain.money.currency import Currency, custom, fiat, fiat_codes
 
 
 def refusal(make, *args) -> tuple[str, str | None]:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Refused, match=r"\w+\W+\w+") as refused:
         make(*args)
     return refused.value.code, refused.value.field
 

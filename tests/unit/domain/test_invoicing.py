@@ -24,7 +24,7 @@ from domain.invoicing.lines import (
     invoice_totals,
     without_empty,
 )
-from domain.invoicing.numbers import draft_number, gathering_number, sandbox_number
+from domain.invoicing.numbers import customer_prefix, draft_number, gathering_number, sandbox_number
 from domain.invoicing.progressive import BilledPart, line_quantity, previously_billed, split
 from domain.invoicing.states import Effect, State, Trigger
 from domain.money.currency import fiat
@@ -92,7 +92,7 @@ def test_a_retry_takes_critical_issues_for_warnings():
     issues = [an_issue(), an_issue(Severity.WARNING)]
 
     assert has_critical(issues)
-    assert not has_critical(downgraded(issues))
+    assert [issue.severity for issue in downgraded(issues)] == [Severity.WARNING] * 2
     assert [issue.message for issue in downgraded(issues)] == ["wrong", "wrong"]
     assert not has_critical([])
 
@@ -156,6 +156,13 @@ def test_anchored_collection_looks_back_to_the_last_anchor():
 
     assert aligned_as_of(NOON + timedelta(days=13), weekly) == NOON + timedelta(weeks=1)
     assert aligned_as_of(NOON, weekly) == NOON
+
+
+@pytest.mark.parametrize(
+    ("name", "letters"), [("Johannes", "JOHA"), ("Jo\x07hn\tDoe Ltd", "JOHN"), ("  Ann  ", "ANN")]
+)
+def test_a_customers_letters_are_four_at_most_and_printable(name, letters):
+    assert customer_prefix(name) == letters
 
 
 def test_numbers_name_their_kind():
