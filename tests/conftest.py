@@ -7,12 +7,18 @@ import uuid
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase, settings
 
 from runtime.embedded.clickhouse import prepare_clickhouse
 from runtime.embedded.kafka import prepare_kafka
 from runtime.embedded.postgres import prepare_postgres
 from runtime.embedded.service import Service, free_port
 from tests.stack import stack as stack
+
+settings.register_profile(
+    "mutation", phases=[Phase.explicit, Phase.generate], max_examples=40, database=None
+)
+"""For `make mutation`: a broken rule has to be found, not explained, and shrinking takes minutes."""
 
 ROOT = Path(__file__).resolve().parents[1]
 
