@@ -224,14 +224,19 @@ def simulate(
 ) -> None:
     """Ask the rules without a server: what is left of these credits, what does this price charge, when does this recur.
 
-    Prints the result of every case as JSON, in order. Wrong input is one line that names the field, and exit code 2. In an array
-    the result of a case that the rules refuse is {"error": {"code", "message"}}. Formats: docs/simulate.md.
+    Prints the result of every case as JSON, in order. Wrong input is one line on standard error that names the field, and exit
+    code 2. In an array the result of a case that the rules refuse is {"error": {"code", "message"}}, and the others go on. The
+    formats are in docs/simulate.md.
 
     Examples:
 
-      echo '{"kind": "add", "start": "2024-01-31T00:00:00Z", "duration": "P1M"}' | meterstream simulate recurrence -
+      meterstream simulate rating bill.json
 
       meterstream simulate rating bill.json --explain
+
+      meterstream simulate credits grants.json --explain --plot
+
+      meterstream simulate periods - < phase.json
     """
     from domain.errors import Refused
     from runtime.simulate.command import Request, answer, said_of

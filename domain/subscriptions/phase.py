@@ -75,13 +75,17 @@ def billing_period(phase: Phase, at: datetime) -> Interval:
 def _offset(start: datetime, offset: Duration | None, side: str) -> datetime | None:
     if offset is None:
         return None
+    field = "$.starts_after" if side == "from" else "$.ends_after"
     if offset.total_months < 0 or offset.total_microseconds < 0:
         raise Refused(
             f"subscription_item_active_{side}_override_relative_to_phase_start_is_negative",
             "an item starts and ends after its phase starts",
-            "$.starts_after" if side == "from" else "$.ends_after",
+            field,
         )
-    return add_clamped(start, offset)
+    try:
+        return add_clamped(start, offset)
+    except Refused as refused:
+        raise Refused(refused.code, str(refused), field) from None
 
 
 def _is_short(interval: Duration) -> bool:

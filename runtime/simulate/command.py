@@ -130,6 +130,8 @@ def _named(path: str) -> Iterator[None]:
     try:
         yield
     except WrongInput as wrong:
+        if not wrong.field.startswith("$"):  # an option, which is no part of the case
+            raise
         raise WrongInput(path + wrong.field.removeprefix("$"), wrong.message) from None
 
 
