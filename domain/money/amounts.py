@@ -7,6 +7,7 @@ rating fits the precision of `EXACT`, which raises rather than rounds.
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from decimal import (
+    ROUND_HALF_UP,
     Clamped,
     Context,
     Decimal,
@@ -33,6 +34,10 @@ EXACT = Context(
 )
 """Holds every product and sum that rating makes of numbers within the bounds; raises where a digit would be lost."""
 
+_ROUNDING = Context(
+    prec=EXACT.prec, Emin=EXACT.Emin, Emax=EXACT.Emax
+)  # loses digits, as it is asked to
+
 ZERO = Decimal(0)
 
 _LIMIT = Decimal(10) ** MAX_INTEGER_DIGITS
@@ -53,6 +58,9 @@ def round_amount(amount: Decimal | Fraction, currency: Currency) -> Decimal:
 
 def round_half_away(value: Decimal | Fraction, digits: int) -> Decimal:
     """`value` with `digits` digits after the point; what lies in the middle goes away from zero."""
+    if isinstance(value, Decimal):
+        unit = Decimal((0, (1,), -digits))
+        return value.quantize(unit, rounding=ROUND_HALF_UP, context=_ROUNDING)
     scaled = Fraction(value) * 10**digits
     units, rest = divmod(abs(scaled.numerator), scaled.denominator)
     if 2 * rest >= scaled.denominator:

@@ -32,7 +32,7 @@ class Totals:
     def __post_init__(self) -> None:
         for name in PARTS:
             value = getattr(self, name)
-            if round_amount(value, self.currency) != value:
+            if value and round_amount(value, self.currency) != value:
                 raise ValueError(f"{name} is not in minor units of {self.currency.code}: {value}")
 
     @property

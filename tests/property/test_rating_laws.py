@@ -277,7 +277,7 @@ def test_rounding_moves_by_half_a_unit_at_most_and_away_from_zero_in_the_middle(
     assert abs(error) <= Fraction(1, 2 * 10**digits)
     if abs(error) == Fraction(1, 2 * 10**digits):
         assert abs(Fraction(rounded)) > abs(Fraction(value))
-    assert round_half_away(rounded, digits) == rounded
+    assert round_half_away(rounded, digits) == rounded == round_half_away(Fraction(value), digits)
     assert Fraction(round_half_away(-Fraction(value), digits)) == -Fraction(rounded)
 
 
