@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from typer.testing import CliRunner
 
+from runtime import cli
 from runtime.api import ApiProcess
 from runtime.config import (
     ClickHouseConfig,
@@ -125,3 +127,16 @@ def test_the_graph_in_the_documentation_is_the_one_that_is_described():
 
     graph = f"```mermaid\n{as_mermaid(described(a_config()))}\n```"
     assert graph in page, f"docs/topology.md must have:\n{graph}"
+
+
+def test_describe_asks_no_cluster_and_has_three_forms():
+    def said(*options: str):
+        return CliRunner().invoke(cli.app, ["topology", "describe", *options])
+
+    as_told = {"text": said(), "graph": said("--mermaid"), "data": said("--json")}
+
+    assert {done.exit_code for done in as_told.values()} == {0}
+    assert as_told["text"].output.startswith("namespace default\n")
+    assert as_told["graph"].output.startswith("flowchart LR\n")
+    assert json.loads(as_told["data"].output)["namespace"] == "default"
+    assert said("--mermaid", "--json").exit_code == 2
