@@ -9,6 +9,7 @@ from domain.credits.engine import Opening, evaluate, open_state
 from domain.credits.grant import burn_order, effective_period
 from domain.credits.readings import Readings
 from domain.credits.segment import EndedBy
+from domain.credits.usage import Added, Last
 from domain.metering.meter import Aggregation
 from domain.time.interval import Interval
 from tests.credit_builders import T0, a_grant, a_plan, a_reading, at, every, run
@@ -47,6 +48,16 @@ def test_expiries_are_told_apart_by_the_second_and_not_finer():
     ]
 
     assert [grant.id for grant in sorted(grants, key=burn_order)] == ["b", "a"]
+
+
+def test_the_sooner_expiry_burns_first_though_it_was_made_later():
+    grants = [
+        a_grant("a", created_at=at(-3)),
+        a_grant("b", created_at=at(-2), expires_at=at(9)),
+        a_grant("c", created_at=at(-1), expires_at=at(8)),
+    ]
+
+    assert [grant.id for grant in sorted(grants, key=burn_order)] == ["c", "b", "a"]
 
 
 def test_ties_go_to_the_older_and_then_the_smaller_id():
@@ -251,7 +262,7 @@ def test_values_seen_before_an_opening_are_not_new():
 def test_of_a_level_the_last_reading_of_the_phase_counts_and_of_equal_instants_the_last_given():
     plan = a_plan([a_grant()], aggregation=Aggregation.LATEST)
 
-    standing = run(plan, [a_reading(2, 7), a_reading(2, 8), a_reading(1, 50)]).standing
+    standing = run(plan, [a_reading(2, 9), a_reading(2, 8), a_reading(1, 50)]).standing
 
     assert (standing.usage, standing.balance) == (D(8), D(92))
 
@@ -312,3 +323,23 @@ def test_segments_say_what_was_held_at_both_ends():
     assert segment.taken == (("a", D(5)), ("b", D(3)), ("c", D(0)))
     assert segment.balances_at_end == {"a": D(0), "b": D(7), "c": D(3)}
     assert (segment.balance, segment.balance_at_end) == (D(18), D(10))
+
+
+def test_a_run_that_stopped_where_a_grant_begins_goes_on():
+    plan = a_plan([a_grant(effective_at=at(5))])
+    stopped = run(plan, until=at(5)).state
+
+    done = evaluate(plan, stopped, Readings(Aggregation.SUM, [a_reading(5, 3)]), at(6))
+
+    assert done.standing == run(plan, [a_reading(5, 3)], at(6)).standing
+
+
+def test_readings_answer_for_half_open_spans():
+    used = [a_reading(h, v) for h, v in [(3, 7), (1, 5), (2, 6)]]
+
+    spans = [(1, 3), (1, 3.1), (1.5, 1.9), (3, 3)]
+    summed = [Readings(Aggregation.SUM, used)(at(a), at(b)) for a, b in spans]
+    latest = [Readings(Aggregation.LATEST, used)(at(a), at(b)) for a, b in spans]
+
+    assert summed == [Added(D(11)), Added(D(18)), Added(D(0)), Added(D(0))]
+    assert latest == [Last(D(6), at(2)), Last(D(7), at(3)), Last(), Last()]

@@ -69,6 +69,12 @@ REFUSALS: list[tuple[Callable[[], object], str, str | None, str]] = [
         "maxRolloverAmount is -1, below 0",
     ),
     (
+        lambda: a_grant(min_rollover="NaN"),
+        "number_not_finite",
+        "$.minRolloverAmount",
+        "$.minRolloverAmount is NaN, not a finite number",
+    ),
+    (
         lambda: a_grant(expires_at=at(-1)),
         "grant_ends_before_it_starts",
         "$.expiresAt",

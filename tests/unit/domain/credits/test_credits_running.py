@@ -272,3 +272,23 @@ def test_an_evaluation_goes_on_from_a_rolled_back_state_with_another_plan():
     )
 
     assert done.standing == run(with_grant, used, at(14)).standing
+
+
+def test_time_that_passes_within_a_phase_forgets_nothing():
+    plan = a_plan(DAILY)
+    running = count(plan, advance(plan, begin(plan, T0), at(7)), a_reading(1, 30))
+
+    running = advance(plan, running, at(8))
+
+    assert [phase.usage.amount for phase in running.phases] == [30, 0]
+    assert running.state.at == at(8)
+
+
+def test_a_value_seen_in_an_earlier_phase_is_not_counted_again():
+    plan = a_plan(DAILY, aggregation=Aggregation.UNIQUE_COUNT)
+    running = begin(plan, T0)
+    for hours, text in [(1, "a"), (7, "a"), (8, "b"), (9, "b")]:
+        running = count(plan, running, a_reading(hours, text))
+
+    assert [phase.usage.amount for phase in running.phases] == [1, 1]
+    assert value(plan, running).usage == 2
