@@ -98,7 +98,7 @@ class WorkerConfig(_Section):
     """A stream worker."""
 
     port: int = Field(0, ge=0, le=65_535)
-    agents: tuple[Literal["meter", "sink"], ...] = ("meter", "sink")
+    agents: tuple[Literal["meter", "sink", "route"], ...] = ("meter", "sink", "route")
     chunk_events_max: int = Field(8_000, ge=1, le=1_000_000)
     slice: Duration = timedelta(milliseconds=20)
     in_flight_chunks: int = Field(12, ge=1, le=64)
@@ -106,8 +106,19 @@ class WorkerConfig(_Section):
     buffer_bytes_max: int = Field(128 << 20, ge=1 << 20)
     fetch_bytes_max: int = Field(4 << 20, ge=64 << 10)
     row_cache_max: int = Field(50_000, ge=1000)
+    route_records_max: int = Field(5_000, ge=1, le=100_000)
     block_cache_bytes: int = Field(256 << 20, ge=1 << 20)
     write_buffer_bytes: int = Field(256 << 20, ge=1 << 20)
+
+
+class AvroConfig(_Section):
+    """Where schemas are asked for that the program does not bring."""
+
+    registry_url: str | None = Field(None, pattern=r"^https?://")
+    registry_timeout: Duration = timedelta(seconds=3)
+    registry_wait: Duration = timedelta(minutes=5)
+    unknown_for: Duration = timedelta(seconds=30)
+    schemas_max: int = Field(1_000, ge=1, le=100_000)
 
 
 class DedupeConfig(_Section):
@@ -176,6 +187,7 @@ class Config(_Section):
     clickhouse: ClickHouseConfig = ClickHouseConfig()
     api: ApiConfig = ApiConfig()
     worker: WorkerConfig = WorkerConfig()
+    avro: AvroConfig = AvroConfig()
     dedupe: DedupeConfig = DedupeConfig()
     sink: SinkConfig = SinkConfig()
     retention: RetentionConfig = RetentionConfig()

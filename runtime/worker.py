@@ -20,13 +20,15 @@ from connectors.clickhouse.migrations import Retention, migrate
 from connectors.clickhouse.writer import UsageWriter
 from connectors.kafka import catalog_feed, chunk_log, partition_reader
 from connectors.kafka.admin import TopicProblem
+from connectors.kafka.header_names import take_any_header_names
 from domain.errors import Unavailable
 from runtime import clock
 from runtime.config import Config
 from runtime.connections import clickhouse_options
 from runtime.logs import set_up_logging
+from runtime.routing import Routing
 from runtime.topics import ensure_topics
-from runtime.topology.parts import METER, SINK, Wires
+from runtime.topology.parts import METER, ROUTE, SINK, Wires
 from runtime.worker_status import WorkerStatus
 from schemas import topics
 from schemas.catalog import CatalogRecord
@@ -61,7 +63,7 @@ class Worker:
         self._name = name
         self._listener = listener
         self._names = topics.names(config.namespace)
-        self.wires = {part.name: Wires(part, self._names) for part in (METER, SINK)}
+        self.wires = {part.name: Wires(part, self._names) for part in (METER, SINK, ROUTE)}
         meter = self.wires[METER.name]
         self._owners = Owners(config.kafka.partitions)
         self._home = config.data_dir / name
@@ -72,6 +74,7 @@ class Worker:
             chunk_log.Options(
                 bootstrap_servers=servers,
                 events_topic=meter.writes(Role.EVENTS),
+                raw_topic=meter.writes(Role.EVENTS_RAW),
                 changelog_topic=meter.writes(Role.CHANGELOG),
                 usage_topic=meter.writes(Role.USAGE),
                 rejected_topic=meter.writes(Role.REJECTED),
@@ -87,6 +90,7 @@ class Worker:
         self._catalog = Catalog(self._catalog_changed)
         self._clients = clickhouse.Clients(clickhouse_options(config))
         self._sink = self._make_sink(reached) if SINK.agent in config.worker.agents else None
+        self._route = self._make_route(reached) if ROUTE.agent in config.worker.agents else None
         self._store_options = StoreOptions(
             block_cache_bytes=config.worker.block_cache_bytes,
             write_buffer_bytes=config.worker.write_buffer_bytes,
@@ -121,6 +125,15 @@ class Worker:
             reached=reached,
         )
 
+    def _make_route(self, reached: StepHook) -> Routing:
+        return Routing(
+            self._config,
+            self.wires[ROUTE.name],
+            instance_id=f"{_instance_id(self._name)}.route",
+            owner_of=self._owners.of,
+            reached=reached,
+        )
+
     def _make_partitions(self, reached: StepHook) -> Partitions:
         worker = self._config.worker
         return Partitions(
@@ -142,6 +155,7 @@ class Worker:
                 in_flight_chunks=worker.in_flight_chunks,
                 slice_ms=worker.slice.total_seconds() * 1000,
                 row_cache_max=worker.row_cache_max,
+                hand_over=self._config.avro.registry_url is not None,
             ),
             buffer_bytes_max=worker.buffer_bytes_max,
             sink=self._sink,
@@ -182,6 +196,8 @@ class Worker:
         )
         if self._sink is not None:
             self._spawn(self._make_tables())
+        if self._route is not None:
+            self._spawn(self._route.run())
 
     async def _make_tables(self) -> None:
         """ClickHouse may come later than the worker: the sink waits, folding does not."""
@@ -198,6 +214,8 @@ class Worker:
     async def _after_stop(self) -> None:
         for task in self._tasks:
             task.cancel()
+        if self._route is not None:
+            await self._route.stop()
         if self._sink is not None:
             await self._sink.stop()
         await self.partitions.close()
@@ -265,6 +283,7 @@ def spare_the_collector() -> None:
 def run(config: Config, *, name: str = "worker-1", port: int = 0) -> None:
     """Run until SIGTERM or SIGINT. Exit code 1 when the worker could not start or did not stop of its own accord, 2 when its state forbids it."""
     set_up_logging()
+    take_any_header_names()
     try:
         ensure_topics(config)
         (config.data_dir / name).mkdir(parents=True, exist_ok=True)

@@ -10,24 +10,24 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import InvalidOperation
+from operator import attrgetter
 from typing import Any, Protocol
 
 import msgspec
 
 from domain.errors import Refused
 from domain.metering.judge import SECOND_MAX, SECOND_MIN
-from schemas.cloudevents import (
-    DATA_DECODER,
-    ENVELOPE_DECODER,
-    Envelope,
-    decode_data,
-    decode_record,
-)
+from schemas.avro_records import SchemaNotKnown
+from schemas.avro_schemas import STORED, Schemas
+from schemas.binary_mode import Headers, is_binary
+from schemas.cloudevents import DATA_DECODER, ENVELOPE_DECODER, Envelope, decode_data
+from schemas.event_records import decode_events
 from schemas.position import EVENTS_PER_RECORD_MAX, position, record_start
 from schemas.state import identities, identity
 
 _decode_event = ENVELOPE_DECODER.decode
 _decode_data = DATA_DECODER.decode
+_headers_of = attrgetter("headers")
 _NO_DATA: dict[str, Any] = {}
 _UNREADABLE = (msgspec.DecodeError, TypeError, RecursionError, UnicodeDecodeError)
 _SLICE = 1_000
@@ -35,6 +35,9 @@ _SLICE = 1_000
 
 FORWARDED_BYTES_MAX = 7 << 20
 """What the events topic takes with room for the batch around it."""
+
+HANDED_OVER_BESIDE_BYTES_MAX = 128 << 10
+"""Key and headers of a record that is handed over."""
 
 
 class Record(Protocol):
@@ -48,11 +51,13 @@ class Record(Protocol):
     def key(self) -> bytes | None: ...  # noqa: D102
     @property
     def value(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def headers(self) -> Headers: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedEvent:
-    """What goes to the rejected topic: the original bytes, why, and where they stood."""
+    """What goes to the rejected topic: the original bytes and headers, why, and where they stood."""
 
     position: int
     key: bytes | None
@@ -60,6 +65,7 @@ class RejectedEvent:
     code: str
     field: str | None
     message: str
+    headers: Headers = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,17 @@ class ForwardedEvent:
     position: int
     subject: str
     value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """A record whose schema only a registry may know: it goes to the route agent as it is."""
+
+    position: int
+    key: bytes | None
+    value: bytes
+    headers: Headers
+    schema_id: int
 
 
 @dataclass(slots=True, eq=False)
@@ -86,6 +103,7 @@ class Decoded:
     appended_ms: list[int] = field(default_factory=list)
     rejected: list[RejectedEvent] = field(default_factory=list)
     forwarded: list[ForwardedEvent] = field(default_factory=list)
+    handed_over: list[HandedOver] = field(default_factory=list)
 
     def before(self, end: int) -> Decoded:
         """The part below position `end`."""
@@ -117,6 +135,7 @@ class Decoded:
             self.newest_ms,
             rejected=self.rejected + rejected,
             forwarded=self.forwarded,
+            handed_over=self.handed_over,
         )
 
     def _part(self, start: int, stop: int, first: int, end: int) -> Decoded:
@@ -132,6 +151,7 @@ class Decoded:
             self.appended_ms[start:stop],
             [r for r in self.rejected if first <= r.position < end],
             [f for f in self.forwarded if first <= f.position < end],
+            [h for h in self.handed_over if first <= h.position < end],
         )
 
     def cut(self, size: int) -> Iterator[Decoded]:
@@ -154,8 +174,13 @@ def decode(
     partition: int,
     owner_of: Callable[[str], int],
     not_before: int,
+    schemas: Schemas = STORED,
+    hand_over: bool = False,
 ) -> Decoded:
-    """Decode `records`; events at positions below `not_before` are left out (they were handled before)."""
+    """Decode `records`; events at positions below `not_before` are left out (they were handled before).
+
+    `hand_over`: a record in Confluent's framing whose id `schemas` lacks is set aside, not rejected.
+    """
     decoded = Decoded(
         max(record_start(records[0].offset), not_before), record_start(records[-1].offset + 1)
     )
@@ -164,7 +189,12 @@ def decode(
         part = records[start : start + _SLICE]
         if not _take_plain(decoded, part, namespace, partition, owner_of, not_before):
             for record in part:
-                _decode_one(decoded, record, namespace, partition, owner_of, not_before)
+                try:
+                    _decode_one(
+                        decoded, record, namespace, partition, owner_of, not_before, schemas
+                    )
+                except SchemaNotKnown as unknown:
+                    _set_aside(decoded, record, unknown, not_before, hand_over)
     return decoded
 
 
@@ -181,6 +211,10 @@ def _take_plain(
     Plain is: one event a record, a time and data that can be counted, a subject of this partition.
     """
     if records[0].offset << 20 < not_before:
+        return False
+    if any(map(_headers_of, records)) and any(
+        is_binary(record.headers) for record in records if record.headers
+    ):
         return False
     try:
         events = [_decode_event(record.value) for record in records]  # type: ignore[arg-type]
@@ -212,11 +246,15 @@ def _decode_one(
     partition: int,
     owner_of: Callable[[str], int],
     not_before: int,
+    schemas: Schemas,
 ) -> None:
+    if record.headers and is_binary(record.headers):
+        _decode_slowly(decoded, record, namespace, partition, owner_of, not_before, schemas)
+        return
     try:
         event = _decode_event(record.value)  # type: ignore[arg-type]
     except _UNREADABLE:
-        _decode_slowly(decoded, record, namespace, partition, owner_of, not_before)
+        _decode_slowly(decoded, record, namespace, partition, owner_of, not_before, schemas)
     else:
         at = record_start(record.offset)
         if at >= not_before:
@@ -230,19 +268,22 @@ def _decode_slowly(
     partition: int,
     owner_of: Callable[[str], int],
     not_before: int,
+    schemas: Schemas,
 ) -> None:
-    """A record that is not one plain event: an array of events, or nothing that can be counted.
+    """A record that is not one plain event: an array, binary mode, Avro, or nothing that can be counted. SchemaNotKnown.
 
     One bad event refuses the whole record, as it refuses the whole request over HTTP.
     """
     start = record_start(record.offset)
     try:
-        events = decode_record(record.value or b"")
+        events = decode_events(record.value, record.headers, schemas)
         if len(events) > EVENTS_PER_RECORD_MAX:
             raise Refused(
                 "too_many_events", f"a record holds at most {EVENTS_PER_RECORD_MAX} events"
             )
         judged = [_judge(record, event, f"$[{i}]") for i, event in enumerate(events)]
+    except SchemaNotKnown:
+        raise
     except Refused as refused:
         if start >= not_before:
             decoded.rejected.append(_rejected(start, record, refused))
@@ -325,6 +366,22 @@ def _place(
     decoded.appended_ms.append(record.timestamp)
 
 
+def _set_aside(
+    decoded: Decoded, record: Record, unknown: SchemaNotKnown, not_before: int, hand_over: bool
+) -> None:
+    """A record of an unknown schema: handed over, or rejected when nobody else can know or it is too long to be moved."""
+    at, value = record_start(record.offset), record.value or b""
+    if at < not_before:
+        return
+    beside = len(record.key or b"") + sum(len(n) + len(v or b"") + 16 for n, v in record.headers)
+    if hand_over and len(value) <= FORWARDED_BYTES_MAX and beside <= HANDED_OVER_BESIDE_BYTES_MAX:
+        decoded.handed_over.append(HandedOver(at, record.key, value, record.headers, unknown.id))
+    else:
+        decoded.rejected.append(_rejected(at, record, unknown))
+
+
 def _rejected(at: int, record: Record, refused: Refused) -> RejectedEvent:
     value = record.value or b""
-    return RejectedEvent(at, record.key, value, refused.code, refused.field, str(refused))
+    return RejectedEvent(
+        at, record.key, value, refused.code, refused.field, str(refused), record.headers
+    )

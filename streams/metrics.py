@@ -117,6 +117,23 @@ rejected_cut = Counter(
     "meterstream_rejected_cut_total", "Rejected records too long for the rejected topic, cut."
 )
 
+handed_over = Counter(
+    "meterstream_handed_over_total",
+    "Records of the events topic that need a schema of the registry, put into the raw topic for the route agent.",
+)
+routed = Counter(
+    "meterstream_routed_total",
+    "Events of the raw topic that the route agent took, by verdict (forwarded, rejected).",
+    ["verdict"],
+)
+route_waiting = Gauge(
+    "meterstream_route_waiting_partitions",
+    "Partitions of the raw topic that wait for a schema registry which is down.",
+)
+schemas_asked = Counter(
+    "meterstream_schemas_asked_total", "Questions to the schema registry, answered or not."
+)
+
 
 def observe_chunk(partition: int, folded: Folded, *, changelog_end: int, ids: int) -> None:
     """Count what one chunk brought, after it is on disk."""
@@ -126,6 +143,7 @@ def observe_chunk(partition: int, folded: Folded, *, changelog_end: int, ids: in
     events.labels("duplicate").inc(duplicates)
     events.labels("rejected").inc(len(decoded.rejected))
     events.labels("forwarded").inc(len(decoded.forwarded))
+    handed_over.inc(len(decoded.handed_over))
     for event in decoded.rejected:
         rejected.labels(event.code).inc()
     rows_changed.inc(folded.row_count)

@@ -55,6 +55,8 @@ class PartitionOptions:
     slice_ms: float = 20.0
     row_cache_max: int = 50_000
     changelog_bytes_max: int = 14 << 20
+    hand_over: bool = False
+    """Records of unknown schemas go to the route agent, which can ask a registry."""
 
 
 @dataclass(slots=True, eq=False)
@@ -214,6 +216,7 @@ class Partition:
                 partition=self.partition,
                 owner_of=self._owner_of,
                 not_before=folder.next,
+                hand_over=self._options.hand_over,
             )
         decoded.first = folder.next
         parts = list(decoded.cut(self._options.chunk_events_max))
@@ -243,6 +246,9 @@ class Partition:
             others.append(_watched(sent))
         if decoded.forwarded:
             others.append(_watched(await self._log.append_forwarded(decoded.forwarded)))
+        if decoded.handed_over:
+            sent = await self._log.append_raw(self.partition, decoded.handed_over)
+            others.append(_watched(sent))
         records = folded.changelog(self._author())
         changelog_end = _watched(await self._log.append_changelog(self.partition, records))
         self._log_end += len(records)

@@ -9,13 +9,27 @@ from schemas.catalog import CatalogRecord
 from schemas.sink_block import Block
 
 if TYPE_CHECKING:
-    from streams.decoded import ForwardedEvent, Record, RejectedEvent
+    from streams.decoded import ForwardedEvent, HandedOver, Record, RejectedEvent
 
 LogRecord = tuple[bytes, bytes | None]
 """(key, value); a value of None is a tombstone."""
 
 
-class ChunkLog(Protocol):
+class RouteLog(Protocol):
+    """The topics that events go on to."""
+
+    async def append_rejected(
+        self, partition: int, events: Sequence[RejectedEvent]
+    ) -> Awaitable[None]:
+        """Queue rejected events with their reasons as headers."""
+        ...
+
+    async def append_forwarded(self, events: Sequence[ForwardedEvent]) -> Awaitable[None]:
+        """Queue events for the partitions that own their subjects."""
+        ...
+
+
+class ChunkLog(RouteLog, Protocol):
     """The topics a chunk is written to."""
 
     async def append_changelog(
@@ -28,14 +42,8 @@ class ChunkLog(Protocol):
         """Queue absolute usage rows."""
         ...
 
-    async def append_rejected(
-        self, partition: int, events: Sequence[RejectedEvent]
-    ) -> Awaitable[None]:
-        """Queue rejected events with their reasons as headers."""
-        ...
-
-    async def append_forwarded(self, events: Sequence[ForwardedEvent]) -> Awaitable[None]:
-        """Queue events for the partitions that own their subjects."""
+    async def append_raw(self, partition: int, records: Sequence[HandedOver]) -> Awaitable[None]:
+        """Queue records for the route agent as they are, in order."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The numbered steps of the protocol for a chunk, a block, an expiry and a restore; tests stop the worker at each of them.
+"""The numbered steps of the protocol for a chunk, a block, an expiry, a routed list and a restore; tests stop the worker at each of them.
 
 Source: design of the batch protocol, docs/internals.md. A hook is called when a step has just been finished.
 """
@@ -22,6 +22,10 @@ class Step(StrEnum):
     EXPIRY_LOGGED = "expiry_logged"
     EXPIRY_APPLIED = "expiry_applied"
     EXPIRY_DROPPED = "expiry_dropped"
+    ROUTE_RECEIVED = "route_received"
+    ROUTE_SENT = "route_sent"
+    ROUTE_ACKNOWLEDGED = "route_acknowledged"
+    ROUTE_COMMITTED = "route_committed"
     RESTORE_STARTED = "restore_started"
     RESTORE_LIST_APPLIED = "restore_list_applied"
     RESTORE_DONE = "restore_done"

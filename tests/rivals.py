@@ -250,4 +250,4 @@ class World:
 
 def a_record(offset: int, timestamp: int, value: bytes, key: bytes | None = None):
     """A Kafka record."""
-    return SimpleNamespace(offset=offset, timestamp=timestamp, key=key, value=value)
+    return SimpleNamespace(offset=offset, timestamp=timestamp, key=key, value=value, headers=())

@@ -14,6 +14,9 @@ from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer
 
+from schemas.binary_mode import Headers
+from schemas.rejected import OWN_HEADERS
+
 LogRecord = tuple[bytes, bytes | None]
 
 _TEXT_BYTES_MAX = 2000
@@ -21,7 +24,8 @@ _KEY_BYTES_MAX = 64 << 10
 _RECORD_BYTES = 64
 """More than what a record without headers takes beside its key and value."""
 _HEADERS_BYTES_MAX = 128 << 10
-"""Room for the headers and the key of a rejected event: bounded texts, and a key of at most 64 KiB."""
+"""Room for the headers and the key of a rejected event: bounded texts, a key of at most 64 KiB, and what the producer added."""
+PRODUCERS_HEADERS_BYTES_MAX = 48 << 10
 
 
 class ChunkTooLarge(Exception):
@@ -43,6 +47,8 @@ class Rejected(Protocol):
     def field(self) -> str | None: ...  # noqa: D102
     @property
     def message(self) -> str: ...  # noqa: D102
+    @property
+    def headers(self) -> Headers: ...  # noqa: D102
 
 
 class Forwarded(Protocol):
@@ -54,18 +60,32 @@ class Forwarded(Protocol):
     def value(self) -> bytes: ...  # noqa: D102
 
 
+class HandedOver(Protocol):
+    """A record for the route agent."""
+
+    @property
+    def key(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def value(self) -> bytes: ...  # noqa: D102
+    @property
+    def headers(self) -> Headers: ...  # noqa: D102
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """Where chunks go. Neither bound may exceed the max.message.bytes of its topics, less the room for a batch's header.
 
     `batch_bytes_max` bounds the changelog and usage, `event_bytes_max` a batch of rejected events and the value of one.
+    `source_topic` is where rejected events stood, the events topic unless given. Who only routes needs no changelog and no usage.
     """
 
     bootstrap_servers: str
     events_topic: str
-    changelog_topic: str
-    usage_topic: str
     rejected_topic: str
+    raw_topic: str
+    changelog_topic: str = ""
+    usage_topic: str = ""
+    source_topic: str | None = None
     batch_bytes_max: int = 15 << 20
     event_bytes_max: int = 7 << 20
     request_timeout_s: float = 30.0
@@ -126,7 +146,7 @@ class ChunkLog:
         """Queue the original bytes with code, field, message and origin as headers; too long a value is cut, its length told."""
         bound = self._options.event_bytes_max - _HEADERS_BYTES_MAX
         origin = (
-            ("topic", self._options.events_topic.encode()),
+            ("topic", (self._options.source_topic or self._options.events_topic).encode()),
             ("partition", str(partition).encode()),
         )
         records = []
@@ -141,6 +161,7 @@ class ChunkLog:
                 ("offset", str(event.position >> 20).encode()),
                 ("index", str(event.position & 0xFFFFF).encode()),
                 *cut,
+                *_producers_own(event.headers),
             )
             records.append((None if key is None else key[:_KEY_BYTES_MAX], value[:bound], headers))
         return await self._append(
@@ -159,6 +180,15 @@ class ChunkLog:
             for owner, records in by_owner.items()
         ]
         return _all_of(sent)
+
+    async def append_raw(self, partition: int, records: Sequence[HandedOver]) -> Awaitable[None]:
+        """Queue records for the route agent as they are, in the raw topic's partition of the same number: in order."""
+        return await self._append(
+            self._options.raw_topic,
+            partition,
+            [(record.key, record.value, record.headers) for record in records],
+            self._options.event_bytes_max,
+        )
 
     async def _append(
         self,
@@ -206,6 +236,17 @@ def _filled(batch: Any, records: Sequence[LogRecord]) -> int:
         count = len(records)
     batch._relative_offset = count
     return count
+
+
+def _producers_own(headers: Headers) -> list[tuple[str, bytes | None]]:
+    """The headers that came with a record, as far as there is room, without those that would be taken for ours."""
+    kept: list[tuple[str, bytes | None]] = []
+    room = PRODUCERS_HEADERS_BYTES_MAX
+    for name, value in headers:
+        room -= len(name.encode()) + len(value or b"") + _RECORD_BYTES
+        if name not in OWN_HEADERS and room >= 0:
+            kept.append((name, value))
+    return kept
 
 
 def _added(batch: Any, key: bytes | None, value: bytes | None, headers: Any) -> bool:

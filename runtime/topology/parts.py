@@ -75,7 +75,22 @@ METER = Part(
     agent="meter",
     does="judges, deduplicates and folds events into minutes",
     reads=(Role.EVENTS, Role.CATALOG, Role.CHANGELOG, Store.STATE),
-    writes=(Role.EVENTS, Role.CHANGELOG, Role.USAGE, Role.REJECTED, Store.STATE),
+    writes=(
+        Role.EVENTS,
+        Role.EVENTS_RAW,
+        Role.CHANGELOG,
+        Role.USAGE,
+        Role.REJECTED,
+        Store.STATE,
+    ),
+)
+ROUTE = Part(
+    name="route",
+    process="worker",
+    agent="route",
+    does="gives events of other keys and partitioners their subject as key",
+    reads=(Role.EVENTS_RAW,),
+    writes=(Role.EVENTS, Role.REJECTED),
 )
 SINK = Part(
     name="sink",
@@ -85,10 +100,11 @@ SINK = Part(
     reads=(Role.EVENTS, Store.STATE),
     writes=(Store.CLICKHOUSE, Store.STATE),
 )
-PARTS = (INGEST, REJECTED, MANAGEMENT, RELAY, QUERY, METER, SINK)
+PARTS = (INGEST, REJECTED, MANAGEMENT, RELAY, QUERY, METER, SINK, ROUTE)
 
 WHY = {
     (METER.name, Role.EVENTS, "writes"): "forwards events of subjects that another partition owns",
+    (METER.name, Role.EVENTS_RAW, "writes"): "hands over records whose schema a registry has",
     (METER.name, Role.CHANGELOG, "reads"): "restores the state of a partition that it is given",
     (SINK.name, Role.EVENTS, "reads"): "reads again what is no longer in memory",
 }

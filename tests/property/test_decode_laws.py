@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from schemas.position import record_start
 from streams.decoded import decode
+from tests.avro_events import VERSION_1, VERSION_2, confluent, single_object
 from tests.builders import an_event
 
 PARTITION = 0
@@ -18,6 +19,7 @@ class Record(NamedTuple):
     timestamp: int
     key: bytes | None
     value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 def owner_of(subject: str) -> int:
@@ -43,20 +45,53 @@ odd = st.one_of(
 )
 raw = st.sampled_from([b"", b"{", b"\xff", b"null", b'{"data":1e999999999999999999999}'])
 values = st.one_of(plain.map(msgspec.json.encode), odd.map(msgspec.json.encode), raw)
-logs = st.lists(st.tuples(st.integers(1, 3), values), min_size=1, max_size=30)
+BINARY = (
+    ("ce_specversion", b"1.0"),
+    ("ce_id", b"binary"),
+    ("ce_source", b"s"),
+    ("ce_type", b"request"),
+    ("ce_subject", b"s1"),
+)
+HEADERS = st.sampled_from(
+    [
+        (),
+        (),
+        (("traceparent", b"00-1"), ("none", None)),
+        (("content-type", b"application/cloudevents+json"), *BINARY),
+        BINARY,
+        BINARY[:2],
+    ]
+)
+AVRO_EVENT = {"id": "avro", "source": "s", "type": "request", "subject": "s2", "data": "{}"}
+avro = st.sampled_from(
+    [
+        single_object(VERSION_1, AVRO_EVENT),
+        confluent(VERSION_2, AVRO_EVENT),
+        confluent(VERSION_2, AVRO_EVENT, 7),
+        b"\x00",
+        b"\xc3\x01",
+    ]
+)
+anything = st.tuples(values | avro, HEADERS)
+logs = st.lists(st.tuples(st.integers(1, 3), anything), min_size=1, max_size=30)
 
 
 def records_of(log):
     offset, records = 0, []
-    for gap, value in log:
+    for gap, (value, headers) in log:
         offset += gap
-        records.append(Record(offset, 1_772_712_000_000 + offset, b"k", value))
+        records.append(Record(offset, 1_772_712_000_000 + offset, b"k", value, headers))
     return records
 
 
 def decoded_as_one(records, not_before):
     return decode(
-        records, namespace="n", partition=PARTITION, owner_of=owner_of, not_before=not_before
+        records,
+        namespace="n",
+        partition=PARTITION,
+        owner_of=owner_of,
+        not_before=not_before,
+        hand_over=True,
     )
 
 
@@ -71,10 +106,17 @@ def test_records_decoded_together_are_as_records_decoded_alone(log, skipped):
     for name in ("positions", "events", "seconds", "datas", "hashes", "appended_ms", "rejected"):
         assert getattr(together, name) == [x for one in alone for x in getattr(one, name)], name
     assert together.forwarded == [x for one in alone for x in one.forwarded]
+    assert together.handed_over == [x for one in alone for x in one.handed_over]
     assert together.newest_ms == max(one.newest_ms for one in alone)
 
 
-@given(st.lists(st.tuples(st.just(1), plain.map(msgspec.json.encode)), min_size=1, max_size=20))
+@given(
+    st.lists(
+        st.tuples(st.just(1), st.tuples(plain.map(msgspec.json.encode), st.just(()))),
+        min_size=1,
+        max_size=20,
+    )
+)
 def test_a_log_of_plain_events_is_decoded_whole(log):
     decoded = decoded_as_one(records_of(log), 0)
 

@@ -194,7 +194,9 @@ def test_what_is_taken_a_worker_judges_and_takes_but_for_its_time(members):
 
 
 def judged(partition, value):
-    record = SimpleNamespace(offset=0, key=b"", value=value, timestamp=int(NOON.timestamp() * 1000))
+    record = SimpleNamespace(
+        offset=0, key=b"", value=value, headers=(), timestamp=int(NOON.timestamp() * 1000)
+    )
     return decode(
         [record],
         namespace="default",

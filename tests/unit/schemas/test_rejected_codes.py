@@ -40,7 +40,7 @@ def codes_of_records() -> set[str]:
         *(ROOT / "streams").glob("*.py"),
         *(
             ROOT / "schemas" / name
-            for name in ("avro_records.py", "binary_mode.py", "event_records.py")
+            for name in ("avro_records.py", "avro_schemas.py", "binary_mode.py", "event_records.py")
         ),
     ]
     for path in files:

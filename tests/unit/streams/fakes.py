@@ -15,6 +15,7 @@ class ARecord:
     value: bytes | None
     timestamp: int = 1_790_000_000_000
     key: bytes | None = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 def a_chunk(
@@ -33,6 +34,7 @@ class FakeLog:
     usage: dict = field(default_factory=dict)
     rejected: list = field(default_factory=list)
     forwarded: list = field(default_factory=list)
+    raw: list = field(default_factory=list)
     fails: BaseException | None = None
     refuses: BaseException | None = None
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -57,6 +59,10 @@ class FakeLog:
 
     async def append_forwarded(self, events):
         self.forwarded += events
+        return self._acknowledged(None)
+
+    async def append_raw(self, partition, records):
+        self.raw += records
         return self._acknowledged(None)
 
     async def _acknowledged(self, result):

@@ -2,18 +2,32 @@ import msgspec
 import pytest
 
 from schemas.position import position
-from streams.decoded import FORWARDED_BYTES_MAX, decode
+from streams.decoded import (
+    FORWARDED_BYTES_MAX,
+    HANDED_OVER_BESIDE_BYTES_MAX,
+    HandedOver,
+    decode,
+)
 from tests.builders import an_event
 from tests.unit.streams.fakes import ARecord
 
 
-def decoded(*values, owner=0, not_before=0, offset=0):
+def decoded(*values, owner=0, not_before=0, offset=0, headers=(), **more):
     records = [
-        ARecord(offset + i, v if isinstance(v, bytes | None) else msgspec.json.encode(v))
+        ARecord(
+            offset + i,
+            v if isinstance(v, bytes | None) else msgspec.json.encode(v),
+            headers=headers,
+        )
         for i, v in enumerate(values)
     ]
     return decode(
-        records, namespace="default", partition=0, owner_of=lambda s: owner, not_before=not_before
+        records,
+        namespace="default",
+        partition=0,
+        owner_of=lambda s: owner,
+        not_before=not_before,
+        **more,
     )
 
 
@@ -68,3 +82,65 @@ def test_parts_of_a_chunk_cover_it_without_a_hole():
     assert [part.next for part in parts[:-1]] == [part.first for part in parts[1:]]
     assert parts[-1].next == found.next
     assert sum(len(part.rejected) for part in parts) == 1
+
+
+UNKNOWN_SCHEMA = b"\x00\x00\x00\x00\x07rest"
+
+
+def test_a_record_whose_schema_only_a_registry_may_know_is_handed_over_as_it_is():
+    headers = (("trace", b"1"),)
+
+    found = decoded(UNKNOWN_SCHEMA, an_event("a"), hand_over=True, headers=headers)
+
+    assert found.handed_over == [HandedOver(0, None, UNKNOWN_SCHEMA, headers, 7)]
+    assert [event.id for event in found.events] == ["a"]
+    assert found.rejected == []
+    assert [len(part.handed_over) for part in found.cut(1)] == [1]
+
+
+@pytest.mark.parametrize(
+    ("value", "headers", "more"),
+    [
+        (UNKNOWN_SCHEMA, (), {}),
+        (UNKNOWN_SCHEMA + b"x" * FORWARDED_BYTES_MAX, (), {"hand_over": True}),
+        (UNKNOWN_SCHEMA, (("big", b"x" * HANDED_OVER_BESIDE_BYTES_MAX),), {"hand_over": True}),
+    ],
+)
+def test_a_record_that_cannot_be_handed_over_is_rejected(value, headers, more):
+    found = decoded(value, headers=headers, **more)
+
+    assert [(r.code, r.value, r.headers) for r in found.rejected] == [
+        ("avro_schema_unknown", value, headers)
+    ]
+    assert found.handed_over == []
+
+
+def test_what_was_handed_over_before_is_not_handed_over_again():
+    found = decoded(UNKNOWN_SCHEMA, not_before=position(1, 0), hand_over=True)
+
+    assert (found.handed_over, found.rejected) == ([], [])
+
+
+def test_an_event_without_data_can_be_moved_whichever_way_it_came():
+    binary = tuple(
+        (f"ce_{name}", text)
+        for name, text in (
+            ("specversion", b"1.0"),
+            ("id", b"e"),
+            ("source", b"s"),
+            ("type", b"t"),
+            ("subject", b"u"),
+        )
+    )
+
+    found = decoded(None, owner=2, headers=binary)
+
+    (forwarded,) = found.forwarded
+    assert msgspec.json.decode(forwarded.value).keys() == {
+        "id",
+        "source",
+        "type",
+        "subject",
+        "specversion",
+        "time",
+    }

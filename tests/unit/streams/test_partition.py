@@ -317,3 +317,20 @@ def catalog_record(meter, version):
     from schemas.catalog import CatalogRecord
 
     return CatalogRecord(kind="meter", version=version, meter=meter)
+
+
+async def test_a_record_for_the_route_agent_is_in_the_raw_topic_before_its_chunk_is_done(tmp_path):
+    owned = Owned(tmp_path / "state", FakeLog(), hand_over=True)
+    log = log_of(owned)
+    log.gate.clear()
+    await owned.submit(a_chunk(value("a"), b"\x00\x00\x00\x00\x07rest"))
+    before = list(owned.acknowledged)
+
+    log.gate.set()
+    await owned.settle()
+
+    assert before == []
+    assert [raw.value for raw in log.raw] == [b"\x00\x00\x00\x00\x07rest"]
+    assert owned.acknowledged == [1]
+    assert owned.store.source_next == position(2, 0)
+    await owned.partition.close()
