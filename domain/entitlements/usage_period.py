@@ -8,12 +8,13 @@ Source: metering §5.3, §5.9, §6.6. Where periods begin: `domain.time.usage_pe
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from domain.credits.cuts import CUTS_MAX, Reset
 from domain.errors import Refused
 from domain.time.duration import Duration, add_clamped
 from domain.time.interval import Interval, truncate_minute
-from domain.time.recurrence import Recurrence
+from domain.time.recurrence import Recurrence, prev_before
 from domain.time.usage_periods import Entry, UsagePeriods
 
 INTERVAL_LEAST = timedelta(hours=1)
@@ -64,6 +65,25 @@ class Timeline:
     def next_after(self, after: datetime) -> datetime:
         """The next reset after an instant; there is always one."""
         return self._periods.next_start_after(max(after, self.measured_from))
+
+
+class MeasureFrom(StrEnum):
+    """Where measuring begins, where it is not a time."""
+
+    CURRENT_PERIOD_START = "CURRENT_PERIOD_START"
+    NOW = "NOW"
+
+
+def measured_from(
+    wanted: datetime | MeasureFrom | None, *, interval: Duration, anchor: datetime, now: datetime
+) -> datetime:
+    """Where measuring begins: at a time, at the start of the period that `now` lies in, or now (the default)."""
+    if isinstance(wanted, datetime):
+        return truncate_minute(wanted)
+    if wanted is MeasureFrom.CURRENT_PERIOD_START:
+        recurrence = Recurrence(interval=interval, anchor=truncate_minute(anchor))
+        return prev_before(recurrence, now, inclusive=True)
+    return truncate_minute(now)
 
 
 def new_timeline(

@@ -34,7 +34,13 @@ from domain.entitlements.grants import (
     voided,
 )
 from domain.entitlements.history import history
-from domain.entitlements.usage_period import Timeline, after_reset, new_timeline
+from domain.entitlements.usage_period import (
+    MeasureFrom,
+    Timeline,
+    after_reset,
+    measured_from,
+    new_timeline,
+)
 from domain.errors import Refused
 from domain.metering.meter import Aggregation
 from domain.metering.windows import WindowSize
@@ -170,6 +176,28 @@ def test_times_of_a_timeline_are_cut_to_the_minute():
 
     assert timeline.measured_from == at(1)
     assert timeline.between(at(0), at(30)) == [Reset(at(3)), Reset(at(27))]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "begins"),
+    [
+        (None, 30),
+        (MeasureFrom.NOW, 30),
+        (MeasureFrom.CURRENT_PERIOD_START, 26),
+        (at(-99).replace(second=7), -99),
+    ],
+)
+def test_measuring_begins_now_with_the_period_or_at_a_time(
+    wanted: datetime | MeasureFrom | None, begins: float
+):
+    begun = measured_from(
+        wanted,
+        interval=parse_duration("P1D"),
+        anchor=at(50).replace(second=9),
+        now=at(30).replace(second=5),
+    )
+
+    assert begun == at(begins)
 
 
 def test_the_start_of_measuring_is_no_reset():
