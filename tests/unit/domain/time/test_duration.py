@@ -96,6 +96,7 @@ def test_how_a_duration_is_written(duration, text):
         (Duration(), False),
         (Duration(months=-1), False),
         (Duration(months=1, days=-30), False),
+        (Duration(months=-1, days=40), False),
         (Duration(years=1, months=-1), True),
         (Duration(days=1, hours=-1), True),
         (Duration(seconds=Decimal("0.000001")), True),
