@@ -62,6 +62,8 @@ def _causes(plan: Plan, segment: Segment, *, is_first: bool) -> tuple[Cause, ...
         return (*causes, Cause(Why.REFILLED))
     recurred = {id_ for id_, _ in plan.roster.recurrences_at(at)}
     for grant in plan.roster.active_at(at):
+        if segment.balances.get(grant.id) != grant.amount:
+            continue  # not filled: at a start it may begin with a balance that was given
         if plan.roster.starts[grant.id] == at:
             causes.append(Cause(Why.BEGAN, grant.id))
         elif grant.id in recurred:

@@ -343,3 +343,10 @@ def test_readings_answer_for_half_open_spans():
 
     assert summed == [Added(D(11)), Added(D(18)), Added(D(0)), Added(D(0))]
     assert latest == [Last(D(6), at(2)), Last(D(7), at(3)), Last(), Last()]
+
+
+def test_a_period_begins_at_the_start_unless_it_is_said_to_have_begun_before():
+    plan = a_plan([a_grant()])
+
+    assert run(plan).standing.period_start == T0
+    assert run(plan, opening=Opening(period_start=at(-3))).standing.period_start == at(-3)

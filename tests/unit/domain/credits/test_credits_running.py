@@ -292,3 +292,12 @@ def test_a_value_seen_in_an_earlier_phase_is_not_counted_again():
 
     assert [phase.usage.amount for phase in running.phases] == [1, 1]
     assert value(plan, running).usage == 2
+
+
+def test_a_grant_that_begins_with_a_given_balance_is_not_said_to_be_filled():
+    plan = a_plan([a_grant(), a_grant("h", 5)])
+    opening = Opening(balances={"g": D(30), "h": D(0)})
+
+    steps = explain(plan, run(plan, opening=opening))
+
+    assert steps[0].causes == (Cause(Why.START), Cause(Why.BEGAN, "h"))
