@@ -58,11 +58,11 @@ def item_periods(item: ItemVersion, phase: Phase, until: datetime) -> Iterator[I
 
     An empty service period charges nothing by usage; a flat price is still charged.
     """
-    if item.charging is Charging.NONE or phase.interval.is_empty:
+    if item.charging is Charging.NONE:
         return
     found = _once(item, phase) if item.cadence is None else _recurring(item, item.cadence, phase)
     for period in found:
-        if period.invoice_at > truncate_second(until):
+        if period.invoice_at > until:
             return
         if item.charging is not Charging.UNIT_IN_ARREARS or not period.service.is_empty:
             yield period

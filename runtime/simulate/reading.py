@@ -104,7 +104,7 @@ def text(value: object, field: str) -> str:
 def number(value: object, field: str) -> Decimal:
     """A finite number, as a JSON number or a text, exactly as written."""
     written = str(value) if isinstance(value, str | int | Decimal) else ""
-    if isinstance(value, bool) or not _NUMBER.fullmatch(written):
+    if not _NUMBER.fullmatch(written):
         raise WrongInput(field, f"has to be a finite number, not {shown(value)}")
     read = Decimal(written)
     exponent = read.as_tuple().exponent

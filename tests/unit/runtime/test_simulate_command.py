@@ -239,6 +239,17 @@ def test_there_is_no_picture_of_a_recurrence(option: list[str]):
     assert_one_line(simulate("recurrence", [ADD], *option))
 
 
+ORDER = {"kind": "order", "grants": []}
+
+
+def test_an_option_that_does_not_fit_a_case_is_named_as_an_option():
+    assert_one_line(simulate("credits", [ORDER], "--explain"), "meterstream: --explain: ")
+
+
+def test_one_picture_file_is_for_one_case(tmp_path: Path):
+    assert_one_line(simulate("credits", [ORDER], "--png", str(tmp_path / "x.png")), "$: ")
+
+
 def test_an_unknown_kind_is_refused():
     assert CliRunner().invoke(app, ["simulate", "invoices", "-"]).exit_code == 2
 

@@ -77,6 +77,12 @@ def test_the_billing_period_is_cut_to_the_phase_and_after_it_is_the_last(at, sta
     assert billing_period(a_phase(end=day(3, 20)), at) == Interval(start=start, end=end)
 
 
+def test_where_the_phase_ended_on_a_boundary_the_period_before_is_meant():
+    assert billing_period(a_phase(end=day(3, 1)), day(3, 1)) == Interval(
+        start=day(2, 1), end=day(3, 1)
+    )
+
+
 def test_before_the_phase_there_is_no_billing_period():
     with pytest.raises(Refused) as refused:
         billing_period(a_phase(), day(1, 9))
