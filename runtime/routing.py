@@ -54,17 +54,11 @@ class Routing:
             ),
             owner_of,
         )
-        self._registry = _registry(config)
+        self._registry = registry_of(config)
         self._router = Router(
             self._feed,
             self._log,
-            FetchedSchemas(
-                self._registry,
-                SchemaOptions(
-                    kept_max=config.avro.schemas_max,
-                    unknown_s=config.avro.unknown_for.total_seconds(),
-                ),
-            ),
+            schemas_of(config, self._registry),
             RouteOptions(
                 namespace=config.namespace,
                 wait_s=config.avro.registry_wait.total_seconds(),
@@ -88,7 +82,16 @@ class Routing:
             await self._registry.close()
 
 
-def _registry(config: Config) -> client.SchemaRegistry | None:
+def schemas_of(config: Config, registry: client.SchemaRegistry | None) -> FetchedSchemas:
+    """Stored schemas, and those of the registry when there is one."""
+    unknown_s = config.avro.unknown_for.total_seconds()
+    return FetchedSchemas(
+        registry, SchemaOptions(kept_max=config.avro.schemas_max, unknown_s=unknown_s)
+    )
+
+
+def registry_of(config: Config) -> client.SchemaRegistry | None:
+    """A client of the registry that the configuration names; it belongs to the event loop that uses it first."""
     if config.avro.registry_url is None:
         return None
     return client.SchemaRegistry(

@@ -9,6 +9,7 @@ import msgspec
 
 from domain.errors import Refused
 from domain.metering.rejected import RejectedRecord
+from schemas.avro_schemas import STORED, Schemas
 from schemas.binary_mode import PREFIX, Headers, is_binary
 from streams.decoded import ForwardedEvent, decode
 
@@ -48,6 +49,7 @@ def judge(
     *,
     namespace: str,
     owner_of: Callable[[str], int],
+    schemas: Schemas = STORED,
 ) -> Sequence[ForwardedEvent]:
     """The events of the record, with `changes` made to their attributes. Refused with today's reason."""
     if candidate.cut:
@@ -55,7 +57,12 @@ def judge(
     value, headers = with_changes(candidate.value, candidate.headers, changes)
     record = _Record(0, candidate.appended_ms, candidate.key, value, headers)
     decoded = decode(
-        [record], namespace=namespace, partition=_NOBODY, owner_of=owner_of, not_before=0
+        [record],
+        namespace=namespace,
+        partition=_NOBODY,
+        owner_of=owner_of,
+        not_before=0,
+        schemas=schemas,
     )
     for refused in decoded.rejected:
         raise Refused(refused.code, refused.message, refused.field)

@@ -15,11 +15,14 @@ from typing import Protocol
 from connectors.kafka.original_records import OriginalRecord
 from connectors.kafka.redriven_events import RedrivenEvent
 from connectors.postgres.redrives import Redrive
-from domain.errors import Refused
+from domain.errors import Refused, Unavailable
 from domain.metering.rejected import Place, RejectedListing, RejectedRecord
 from runtime.redrive.judging import Candidate, judge
+from schemas.avro_records import schema_id
+from schemas.avro_schemas import Schemas
 from schemas.binary_mode import Headers
 from schemas.rejected import redriven_from
+from streams.fetched_schemas import FetchedSchemas, SchemaOptions
 
 BATCH_RECORDS_MAX = 500
 BATCH_BYTES_MAX = 32 << 20
@@ -129,10 +132,12 @@ class Redriver:
         book: Book,
         now: Callable[[], datetime],
         partition_of: Callable[[bytes, int], int],
+        schemas: FetchedSchemas | None = None,
         report: Report | None = None,
         on_batch: Callable[[Report], None] = lambda report: None,
     ) -> None:
         self._order = order
+        self._schemas = schemas or FetchedSchemas(None, SchemaOptions())
         self._rejections = rejections
         self._originals = originals
         self._events = events
@@ -187,7 +192,7 @@ class Redriver:
         for candidate in self._candidates(open_):
             if self._left() == len(ids):
                 break
-            found = self._judged(candidate)
+            found = self._judged(candidate, await self._schemas_of(candidate))
             if found is not None:
                 ids.append(candidate.refused.id)
                 events += found
@@ -229,7 +234,15 @@ class Redriver:
                 original = None  # of a topic that was made anew under the same name
             yield _best(record, headers, original)
 
-    def _judged(self, candidate: Candidate) -> list[RedrivenEvent] | None:
+    async def _schemas_of(self, candidate: Candidate) -> Schemas:
+        """What is known of the Avro schema of a record, here and at the registry. Unavailable."""
+        id = schema_id(candidate.value)
+        found = await self._schemas.find(() if id is None else (id,))
+        if found.unavailable:
+            raise Unavailable(f"the schema registry could not be asked for schema {id}")
+        return found
+
+    def _judged(self, candidate: Candidate, schemas: Schemas) -> list[RedrivenEvent] | None:
         """Its events, or None when it is refused again."""
         refused = candidate.refused
         try:
@@ -238,6 +251,7 @@ class Redriver:
                 self._order.changes,
                 namespace=self._order.namespace,
                 owner_of=self._owner_of,
+                schemas=schemas,
             )
         except Refused as again:
             self.report.refused[again.code] += 1

@@ -18,8 +18,10 @@ from runtime import clock
 from runtime.config import Config
 from runtime.connections import postgres_options
 from runtime.redrive.run import Order, Redriver, Report
+from runtime.routing import registry_of, schemas_of
 from schemas import topics
 from schemas.partitioner import partition_of
+from streams.fetched_schemas import FetchedSchemas
 
 _PRODUCE_S = 30.0
 _SPARE = timedelta(days=30)
@@ -48,7 +50,10 @@ def redrive(
         servers = config.kafka.bootstrap_servers
         async with _tables(config):
             pass
-        async with hold_book(postgres_options(config), config.namespace) as book:
+        async with (
+            _schemas(config) as schemas,
+            hold_book(postgres_options(config), config.namespace) as book,
+        ):
             with (
                 closing(_rejected_topic(config)) as rejections,
                 closing(OriginalRecords(servers)) as originals,
@@ -63,6 +68,7 @@ def redrive(
                     book=book,
                     now=clock.now,
                     partition_of=partition_of,
+                    schemas=schemas,
                     report=report,
                     on_batch=on_batch,
                 )
@@ -71,6 +77,17 @@ def redrive(
                 await book.forget(clock.now() - config.kafka.retention - _SPARE)
 
     asyncio.run(work())
+
+
+@asynccontextmanager
+async def _schemas(config: Config) -> AsyncIterator[FetchedSchemas]:
+    """Avro schemas, with those of the registry."""
+    registry = registry_of(config)
+    try:
+        yield schemas_of(config, registry)
+    finally:
+        if registry is not None:
+            await registry.close()
 
 
 @asynccontextmanager

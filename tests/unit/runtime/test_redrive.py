@@ -12,8 +12,11 @@ from domain.metering.rejected import Place, RejectedListing
 from runtime.redrive.judging import with_changes
 from runtime.redrive.run import BATCH_RECORDS_MAX, Order, Redriver, Report
 from runtime.redrive.speech import as_values, listed, told
+from schemas.avro_schemas import DIRECTORY
 from schemas.partitioner import partition_of
 from schemas.rejected import decode_rejected
+from streams.fetched_schemas import FetchedSchemas, SchemaOptions
+from tests.avro_events import VERSION_2, confluent
 from tests.builders import NOON, an_event
 
 WINDOW = timedelta(days=32)
@@ -48,7 +51,7 @@ class World:
         self.dies_at: str | None = None
         self.now = NOON
 
-    def run(self, report=None, on_batch=lambda report: None, **more):
+    def run(self, report=None, on_batch=lambda report: None, schemas=None, **more):
         order = Order(
             namespace="default",
             listing=RejectedListing(),
@@ -64,6 +67,7 @@ class World:
             book=self,
             now=lambda: self.now,
             partition_of=partition_of,
+            schemas=schemas,
             report=report,
             on_batch=on_batch,
         ).run()
@@ -313,3 +317,41 @@ def test_a_line_tells_when_why_and_where():
     (line,) = listed([a_refusal(3, message="two\nlines", field="$.time")], {})
 
     assert line == f"2026-03-05T12:00:00.000Z  an_old_rule $.time  {EVENTS}/2/3/0  two lines"
+
+
+class ARegistry:
+    """Has one schema, or is down."""
+
+    def __init__(self, *, down=False):
+        self._down = down
+
+    async def schema(self, id):
+        if self._down:
+            raise Unavailable("down")
+        return (DIRECTORY / VERSION_2).read_text()
+
+
+def in_avro(id):
+    event = {"id": id, "source": "test", "type": "request", "subject": "s1", "data": {"tokens": 1}}
+    return confluent(VERSION_2, event, 7)
+
+
+async def test_what_needed_a_registry_that_was_down_is_sent_when_it_is_back():
+    world = World(a_refusal(value=in_avro("a"), code="avro_schema_unavailable"))
+    schemas = FetchedSchemas(ARegistry(), SchemaOptions())
+
+    without = await world.run()
+    report = await world.run(schemas=schemas)
+
+    assert (without.sent, dict(without.refused)) == (0, {"avro_schema_unknown": 1})
+    assert (report.sent, world.counted) == (1, [("test", "s1", "a")])
+
+
+async def test_while_the_registry_is_down_a_redrive_breaks_off_and_nothing_is_lost():
+    world = World(a_refusal(value=in_avro("a"), code="avro_schema_unavailable"))
+    schemas = FetchedSchemas(ARegistry(down=True), SchemaOptions())
+
+    with pytest.raises(Unavailable, match="schema 7"):
+        await world.run(schemas=schemas)
+
+    assert (world.counted, world.book) == ([], {})
