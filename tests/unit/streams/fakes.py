@@ -38,9 +38,12 @@ class FakeLog:
     fails: BaseException | None = None
     refuses: BaseException | None = None
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    raw_gate: asyncio.Event = field(default_factory=asyncio.Event)
+    """What the raw topic waits for beside `gate`."""
 
     def __post_init__(self):
         self.gate.set()
+        self.raw_gate.set()
 
     async def append_changelog(self, partition, records):
         self.batches.append(list(records))
@@ -63,7 +66,11 @@ class FakeLog:
 
     async def append_raw(self, partition, records):
         self.raw += records
-        return self._acknowledged(None)
+        return self._acknowledged_raw()
+
+    async def _acknowledged_raw(self):
+        await self.raw_gate.wait()
+        await self._acknowledged(None)
 
     async def _acknowledged(self, result):
         await self.gate.wait()

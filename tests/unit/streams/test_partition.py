@@ -322,11 +322,13 @@ def catalog_record(meter, version):
 async def test_a_record_for_the_route_agent_is_in_the_raw_topic_before_its_chunk_is_done(tmp_path):
     owned = Owned(tmp_path / "state", FakeLog(), hand_over=True)
     log = log_of(owned)
-    log.gate.clear()
+    log.raw_gate.clear()
     await owned.submit(a_chunk(value("a"), b"\x00\x00\x00\x00\x07rest"))
+    for _ in range(50):
+        await asyncio.sleep(0)
     before = list(owned.acknowledged)
 
-    log.gate.set()
+    log.raw_gate.set()
     await owned.settle()
 
     assert before == []
