@@ -106,11 +106,11 @@ def _needs_phase(case: CreditCase, done: Evaluation) -> bool:
     """
     state, now = done.state, done.standing
     match state.usage:
-        case Fresh(values):
-            return bool(values or state.seen)
+        case Fresh(values) if values or state.seen:
+            return True
         case Last(_, at) if at is not None:
             return True
-    if state.phase_start < state.at:
+    if state.phase_start < state.at and not case.plan.refills:
         return case.takes_back
     held = {grant.id: now.balances.get(grant.id, ZERO) for grant in case.plan.roster.grants}
     return open_state(case.plan, state.at, Opening(balances=held)).balances != now.balances

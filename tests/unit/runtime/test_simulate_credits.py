@@ -297,6 +297,34 @@ def _figures(result: Case) -> Case:
     return {name: result[name] for name in result if name != "segments"} | {"usage": counted}
 
 
+def test_a_level_that_paid_overage_hands_its_phase_on():
+    later = G | {"effective_at": "2024-01-01T06:00:00Z"}
+    used = [{"at": JAN_1, "value": 30}]
+
+    stopped = run(a_case(aggregation="LATEST", grants=[later], usage=used))
+    start = {"at": JAN_2, "balances": {"g": 70}, "usage": stopped["usage"]}
+    resumed = run(a_case(aggregation="LATEST", grants=[later], start=start, until=JAN_3))
+
+    assert (stopped["balances"], resumed["balances"]) == ({"g": 70}, {"g": 70})
+
+
+def test_a_refill_that_paid_preserved_overage_at_the_stop_hands_its_phase_on():
+    """Five values, nothing to pay them with; at the reset the grant is filled and pays. It is not filled again."""
+    grant = G | {
+        "amount": 9,
+        "effective_at": JAN_2,
+        "recurrence": {"interval": "P1D", "anchor": JAN_1},
+    }
+    used = [{"at": JAN_1, "value": value} for value in "abcde"]
+    fields: Case = {"aggregation": "UNIQUE_COUNT", "grants": [grant], "preserve_overage": True}
+
+    stopped = run(a_case(**fields, usage=used, resets=[JAN_2]))
+    start = {"at": JAN_2, "balances": {"g": 4}, "usage": stopped["usage"]}
+    resumed = run(a_case(**fields, start=start, until="2024-01-02T12:00:00Z"))
+
+    assert (stopped["balances"], resumed["balances"]) == ({"g": 4}, {"g": 4})
+
+
 def test_plain_results_have_only_the_documented_members_of_usage():
     used = [{"at": JAN_1, "value": 12}]
 
