@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,11 +18,10 @@ from domain.credits.state import State
 from domain.credits.usage import Added, Fresh, Last, PhaseUsage, Reading
 from domain.errors import Refused
 from domain.metering.meter import Aggregation
-from domain.metering.numbers import json_text
 from domain.time.recurrence import Recurrence
+from runtime.simulate.credits_readings import distinct, quantity, readings_of
 from runtime.simulate.reading import (
     Fields,
-    Reader,
     WrongInput,
     choice,
     duration,
@@ -31,15 +29,11 @@ from runtime.simulate.reading import (
     inside,
     list_of,
     map_of,
-    number,
-    shown,
     text,
     time,
     whole,
 )
 from runtime.simulate.writing import json_number, time_text
-
-_NOT_FINITE = frozenset({"nan", "snan", "inf", "infinity"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +66,7 @@ def read_case(fields: Fields) -> CreditCase:
         plan = Plan(
             Roster(grants), ListedResets([Reset(r, preserve) for r in times if r > at]), aggregation
         )
-    usage = fields.get("usage", _readings(aggregation))
+    usage = fields.get("usage", readings_of(aggregation))
     since, counted, state = _start(start, plan, usage)
     return CreditCase(
         plan=plan,
@@ -142,14 +136,6 @@ _OF_A_GRANT = (
 )
 
 
-def quantity(value: object, field: str) -> Decimal:
-    """A number. What is not finite is Refused, like every amount that the rules do not allow."""
-    written = str(value).lower().lstrip("+-") if isinstance(value, str | Decimal) else ""
-    if written in _NOT_FINITE:
-        raise Refused("number_not_finite", f"{shown(value)} is not a finite number", field)
-    return number(value, field)
-
-
 @contextmanager
 def _grant_at(path: str) -> Iterator[None]:
     """Let a grant's refusal name the field as this format calls it."""
@@ -173,62 +159,6 @@ def _recurrence(value: object, path: str) -> Recurrence:
     fields.done()
     with inside(path):
         return Recurrence(interval=interval, anchor=anchor)
-
-
-def _readings(aggregation: Aggregation) -> Reader[list[Reading]]:
-    """Most readings of a long list are plain, and are read without more ado; the others get a reader that explains."""
-    slowly = _reading(aggregation)
-    counts_values = aggregation is Aggregation.UNIQUE_COUNT
-
-    def read(value: object, path: str) -> Reading:
-        plain = None if counts_values else _plain_reading(value)
-        return slowly(value, path) if plain is None else plain
-
-    return list_of(read)
-
-
-def _plain_reading(value: object) -> Reading | None:
-    """A reading with a time in UTC to the second and a short number, and nothing else in it; None for all others."""
-    if type(value) is not dict or len(value) != 2 or "at" not in value or "value" not in value:
-        return None
-    at, amount = value["at"], value["value"]
-    if type(at) is not str or not _PLAIN_TIME.fullmatch(at):
-        return None
-    if type(amount) not in (int, Decimal) or not _PLAIN_NUMBER.fullmatch(str(amount)):
-        return None
-    try:
-        return Reading(datetime.fromisoformat(at), Decimal(amount))
-    except ValueError:  # no such day
-        return None
-
-
-_PLAIN_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", re.ASCII)
-_PLAIN_NUMBER = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?", re.ASCII)
-
-
-def _reading(aggregation: Aggregation) -> Reader[Reading]:
-    """Of COUNT a reading without a value counts 1; of UNIQUE_COUNT the value is any text, number or flag."""
-
-    def read(value: object, path: str) -> Reading:
-        fields = Fields(value, path)
-        at = fields.get("at", time)
-        if aggregation is Aggregation.UNIQUE_COUNT:
-            reading = Reading(at, fields.get("value", _distinct))
-        elif aggregation is Aggregation.COUNT and not fields.has("value"):
-            reading = Reading(at, Decimal(1))
-        else:
-            reading = Reading(at, fields.get("value", quantity))
-        fields.done()
-        return reading
-
-    return read
-
-
-def _distinct(value: object, field: str) -> str:
-    """The text that a value is told apart by, as a meter reads it: 1.10 is 1.1."""
-    if isinstance(value, dict | list):
-        raise WrongInput(field, f"has to be a text, a number, true or false, not {shown(value)}")
-    return json_text(value)
 
 
 def _start(fields: Fields, plan: Plan, usage: list[Reading]) -> tuple[datetime, Decimal, State]:
@@ -274,7 +204,7 @@ def _resumed(fields: Fields, plan: Plan, opened: State) -> State:
         period_start=opened.period_start,
         period_usage=fields.get("period_usage", quantity),
         period_taken=fields.get("total_grant_usage", quantity),
-        seen=frozenset(fields.optional("seen", list_of(_distinct)) or ()),
+        seen=frozenset(fields.optional("seen", list_of(distinct)) or ()),
     )
     if state.phase_start > state.at:
         raise WrongInput(fields.where("from"), "is after the start")
@@ -284,7 +214,7 @@ def _resumed(fields: Fields, plan: Plan, opened: State) -> State:
 
 def _phase_usage(fields: Fields, nothing: PhaseUsage) -> PhaseUsage:
     if isinstance(nothing, Fresh):
-        return Fresh(frozenset(fields.optional("fresh", list_of(_distinct)) or ()))
+        return Fresh(frozenset(fields.optional("fresh", list_of(distinct)) or ()))
     amount, at = fields.get("usage", quantity), fields.optional("latest_at", time)
     return Last(amount, at) if isinstance(nothing, Last) else Added(amount)
 

@@ -32,7 +32,8 @@ from domain.entitlements.usage_period import Timeline, after_reset, new_timeline
 from domain.metering.meter import Aggregation
 from domain.metering.windows import WindowSize, zone
 from domain.time.interval import Interval
-from runtime.simulate.credits_case import quantity, read_grant
+from runtime.simulate.credits_case import read_grant
+from runtime.simulate.credits_readings import quantity
 from runtime.simulate.reading import Fields, choice, duration, flag, list_of, text, time
 from runtime.simulate.writing import decimal_text, json_number, time_text
 
