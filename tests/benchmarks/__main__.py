@@ -1,8 +1,7 @@
-"""`make bench`: one table of speeds from one run on one topic, each contestant a process of its own.
+"""`make bench`: one table of speeds from one run on one stream of events, each contestant a process of its own.
 
-(a) librdkafka and a typed decode: the limit. (b) a stock Faust agent that decodes. (c) the worker with the meter agent:
-two meters with one group each, changelog and usage topic. (d) the same with the sink to ClickHouse. A run whose totals
-are not exact ends the benchmark. See docs/benchmarks.md.
+Who they are: `contestants.py`. A run of ours whose totals are not exact ends the benchmark; a peer's difference is shown.
+See docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 from dataclasses import asdict
@@ -19,16 +17,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tests.benchmarks import ours, table
-from tests.benchmarks.events import Totals, Workload
+from tests.benchmarks import children, ours, table
+from tests.benchmarks.contestants import CONTESTANTS
+from tests.benchmarks.events import Workload
 from tests.benchmarks.measure import Run
-from tests.benchmarks.stack import NAMES, Stack, fill, last_json, running
-
-_LIMIT_REPEATS = 3
+from tests.benchmarks.stack import Filled, Stack, fill, running
 
 
 def main() -> None:
     chosen = _arguments()
+    parts = _parts(chosen)
     console = Console(width=chosen.width or (None if sys.stdout.isatty() else 160))
     workload = Workload(events=chosen.events, minutes=chosen.minutes, even=chosen.even)
     with (
@@ -38,15 +36,16 @@ def main() -> None:
         running(Path(name)) as stack,
         _progress(console) as progress,
     ):
-        totals, ends = fill(stack, workload, progress)
+        heads = {parts[letter] for letter in chosen.only if CONTESTANTS[letter].peer}
+        filled = fill(stack, workload, progress, heads)
         runs: dict[str, list[Run]] = {}
         for letter in chosen.only:
-            for repeat in range(_repeats(letter, chosen.repeats)):
+            for repeat in range(max(chosen.repeats, CONTESTANTS[letter].repeats_min)):
                 runs.setdefault(letter, []).append(
-                    _run(letter, repeat, stack, totals, ends, chosen.faust_events, progress)
+                    _run(letter, repeat, stack, filled, parts[letter], progress)
                 )
     medians = {letter: _median(found) for letter, found in runs.items()}
-    table.show(console, medians, workload, totals, chosen.faust_events)
+    table.show(console, medians, workload, filled.totals, parts)
     if chosen.json:
         chosen.json.write_text(
             json.dumps({letter: [asdict(run) for run in found] for letter, found in runs.items()})
@@ -57,13 +56,19 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000, help="events on the topic")
     parser.add_argument(
-        "--faust-events", type=int, default=100_000, help="how many of them (b) reads"
+        "--faust-events",
+        type=int,
+        default=CONTESTANTS["b"].part,
+        help="how many of them (b) reads",
     )
     parser.add_argument(
-        "--only", type=lambda text: text.split(","), default=list("abcd"), help="e.g. a,c"
+        "--peer-events",
+        type=int,
+        help="how many each peer, (e) to (g), reads; by default as many as take it about 20 s",
     )
+    parser.add_argument("--only", type=_letters, default=list(CONTESTANTS), help="e.g. a,c")
     parser.add_argument(
-        "--repeats", type=int, default=1, help="runs of (b), (c) and (d); the median counts"
+        "--repeats", type=int, default=1, help="runs of each but (a); the median counts"
     )
     parser.add_argument(
         "--even", action="store_true", help="every subject sends as much as any other"
@@ -86,47 +91,49 @@ def _progress(console: Console) -> Progress:
     )
 
 
-def _repeats(letter: str, asked: int) -> int:
-    return max(asked, _LIMIT_REPEATS) if letter == "a" else asked
+def _letters(text: str) -> list[str]:
+    letters = text.split(",")
+    unknown = [letter for letter in letters if letter not in CONTESTANTS]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"{','.join(unknown)}: choose from {','.join(CONTESTANTS)}"
+        )
+    return letters
+
+
+def _parts(chosen: argparse.Namespace) -> dict[str, int | None]:
+    """How many records each contestant reads, None: all."""
+    parts = {letter: found.part for letter, found in CONTESTANTS.items()}
+    parts["b"] = chosen.faust_events
+    for letter, found in CONTESTANTS.items():
+        if found.peer:
+            parts[letter] = min(chosen.peer_events or found.part, chosen.events)
+    return parts
 
 
 def _run(
     letter: str,
     repeat: int,
     stack: Stack,
-    totals: Totals,
-    ends: dict[int, int],
-    faust_events: int,
+    filled: Filled,
+    part: int | None,
     progress: Progress,
 ) -> Run:
-    wanted = min(faust_events, totals.sent) if letter == "b" else totals.sent
-    task = progress.add_task(f"({letter}) {table.NAMES[letter]}, run {repeat + 1}", total=wanted)
+    contestant = CONTESTANTS[letter]
+    wanted = min(part or filled.totals.sent, filled.totals.sent)
+    task = progress.add_task(f"({letter}) {contestant.name}, run {repeat + 1}", total=wanted)
 
     def on_progress(done: int) -> None:
         progress.update(task, completed=done)
 
-    if letter in "cd":
-        return ours.run(stack, totals, ends, sink=letter == "d", on_progress=on_progress)
-    module = "limit" if letter == "a" else "stock_faust"
-    command = [
-        sys.executable,
-        "-m",
-        f"tests.benchmarks.{module}",
-        stack.kafka,
-        NAMES.events,
-        str(wanted),
-    ]
-    if letter == "b":
-        command.append(str(stack.directory / f"stock-faust-{repeat}"))
-    child = subprocess.run(command, capture_output=True, text=True)
-    if child.returncode:
-        sys.exit(f"({letter}) failed: {child.stderr[-4000:]}")
+    if contestant.module is None:
+        return ours.run(
+            stack, filled.totals, filled.ends, sink=contestant.sink, on_progress=on_progress
+        )
+    run = children.run_peer if contestant.peer else children.run_part
+    found = run(contestant, stack, filled, part, f"contestant-{letter}-{repeat}")
     on_progress(wanted)
-    found = last_json(child.stdout)
-    sent_once = found.pop("tokens", None)
-    if letter == "a" and (found["events"] != totals.sent or sent_once < totals.tokens):
-        raise ours.WrongTotals(f"(a) read {found['events']} events of {totals.sent}")
-    return Run(**found)
+    return found
 
 
 def _median(runs: list[Run]) -> Run:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 MODELS = ("gpt-4", "gpt-4o-mini", "claude-3", "llama-3-70b")
+PARTITIONS = 4
 START = 1_772_712_000
 """2026-03-05T12:00:00Z."""
 

@@ -21,6 +21,8 @@ class Run:
     clickhouse_cpu_s: float | None = None
     stages: dict[str, float] = field(default_factory=dict)
     threads: dict[str, float] = field(default_factory=dict)
+    off: str | None = None
+    """How the totals differ from the truth; None when they are exact or there are none."""
 
     @property
     def rate(self) -> float:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -21,14 +21,13 @@ from runtime.embedded.service import free_port
 from runtime.topics import ensure
 from runtime.topology.applying import Wanted
 from schemas import topics
-from tests.benchmarks.events import Totals, Workload, generate
+from tests.benchmarks.events import PARTITIONS, Totals, Workload, generate
 from tests.builders import ULIDS, a_meter_record
 from tests.conftest import start, stop
 from tests.workers import EventProducer
 
 NAMESPACE = "bench"
 NAMES = topics.names(NAMESPACE)
-PARTITIONS = 4
 SUM_METER, COUNT_METER = ULIDS[0], ULIDS[1]
 
 
@@ -67,9 +66,23 @@ def _process(service, logs: Path):
         stop(service, process)
 
 
-def fill(stack: Stack, workload: Workload, progress: Progress) -> tuple[Totals, dict[int, int]]:
-    """Make the topics, publish two meters with one group each, send every event; returns totals and end offsets."""
-    make_topics(stack)
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """The totals of what was sent, where the events topic ends, and the totals of each topic that has the first N records."""
+
+    totals: Totals
+    ends: dict[int, int]
+    heads: dict[str, Totals]
+
+
+def head_topic(records: int) -> str:
+    """The topic of the first `records` records, for contestants that read a part and stop at its end."""
+    return f"{NAMES.events}_first_{records}"
+
+
+def fill(stack: Stack, workload: Workload, progress: Progress, heads: set[int]) -> Filled:
+    """Make the topics, publish two meters with one group each, send every event; the first N of them also to N's topic."""
+    make_topics(stack, heads)
     meters = EventProducer(stack.kafka, NAMESPACE)
     group = {"model": "$.model"}
     meters.publish_meter(a_meter_record("tokens", id=SUM_METER, groups=group), 1)
@@ -86,31 +99,41 @@ def fill(stack: Stack, workload: Workload, progress: Progress) -> tuple[Totals, 
         }
     )
     totals, ends = Totals(), {}
+    at_heads: dict[str, Totals] = {}
 
     def delivered(error, message):
         assert error is None, error
         ends[message.partition()] = max(ends.get(message.partition(), 0), message.offset() + 1)
 
-    task = progress.add_task("events sent", total=workload.events)
-    for subject, value in generate(workload, totals):
+    def send(topic, subject, value, on_delivery=None):
         while True:
             try:
-                producer.produce(NAMES.events, value, subject, on_delivery=delivered)
-                break
+                return producer.produce(topic, value, subject, on_delivery=on_delivery)
             except BufferError:
                 producer.poll(0.05)
+
+    task = progress.add_task("events sent", total=workload.events)
+    for subject, value in generate(workload, totals):
+        send(NAMES.events, subject, value, delivered)
+        for records in heads:
+            if totals.sent <= records:
+                send(head_topic(records), subject, value)
+            if totals.sent == records:
+                at_heads[head_topic(records)] = replace(totals)
         if not totals.sent % 1000:
             producer.poll(0)
             progress.update(task, completed=totals.counted)
     assert producer.flush(60) == 0
     progress.update(task, completed=workload.events)
-    return totals, ends
+    return Filled(totals, ends, {**dict.fromkeys(map(head_topic, heads), totals), **at_heads})
 
 
-def make_topics(stack: Stack) -> None:
-    """Every topic of the namespace that is not there."""
+def make_topics(stack: Stack, heads: Iterable[int] = ()) -> None:
+    """Every topic of the namespace that is not there, and topics like that of the events for the first N records."""
     day_ms = 86_400_000
     wanted = topics.catalogue(NAMESPACE, partitions=PARTITIONS, retention_ms=40 * day_ms)
+    events = next(topic for topic in wanted if topic.name == NAMES.events)
+    wanted += [replace(events, name=head_topic(records)) for records in heads]
     ensure(TopicAdmin(stack.kafka), Wanted(topics=wanted, replication=1))
 
 

@@ -13,15 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from runtime.embedded.jars import KAFKA_VERSION
+from tests.benchmarks.contestants import CONTESTANTS
 from tests.benchmarks.events import Totals, Workload
 from tests.benchmarks.measure import Run
 
-NAMES = {
-    "a": "librdkafka + typed decode",
-    "b": "stock Faust agent, decode only",
-    "c": "meterstream worker, meter",
-    "d": "meterstream worker, meter + sink",
-}
 _PACKAGES = ("faust-streaming", "aiokafka", "confluent-kafka", "msgspec", "rocksdict", "chdb")
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,7 +26,7 @@ def show(
     runs: dict[str, Run],
     workload: Workload,
     totals: Totals,
-    faust_events: int,
+    parts: dict[str, int | None],
 ) -> None:
     """Print everything."""
     found = Table(title="meterstream benchmark", title_justify="left")
@@ -45,11 +40,12 @@ def show(
         "MiB start / mid / end",
         "of (a)",
         "to (b)",
+        "totals",
     ):
         found.add_column(name, justify="left" if name == "run" else "right", no_wrap=True)
     for letter, run in runs.items():
         found.add_row(
-            f"({letter}) {NAMES[letter]}",
+            f"({letter}) {CONTESTANTS[letter].name}",
             f"{run.rate:,.0f}",
             _number(run.cpu_us(run.cpu_s)),
             _number(run.cpu_us(run.kafka_cpu_s)),
@@ -58,6 +54,7 @@ def show(
             " / ".join(f"{mib:,.0f}" for mib in run.memory_start_mid_end),
             _ratio(run, runs.get("a"), "{:.2f}"),
             _ratio(run, runs.get("b"), "{:.1f}x"),
+            _totals(letter, run),
         )
     console.print(found)
     for letter, run in runs.items():
@@ -66,7 +63,7 @@ def show(
     console.print(
         f"{totals.sent:,} records ({totals.sent - totals.counted:,} sent twice), {totals.bytes / totals.sent:.0f} bytes each, "
         f"{workload.subjects:,} subjects with {'equal' if workload.even else 'uneven (1/k)'} shares, {workload.minutes:g} minutes of "
-        f"event time; totals exact in every run. (b) reads {min(faust_events, totals.sent):,} records."
+        f"event time. {_read_parts(runs, parts, totals)}"
     )
     console.print(machine(), soft_wrap=True)
 
@@ -105,6 +102,22 @@ def _commit() -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"
+
+
+def _totals(letter: str, run: Run) -> str:
+    contestant = CONTESTANTS[letter]
+    if contestant.module is not None and not contestant.peer:
+        return ""  # it adds nothing up
+    return run.off or "exact"
+
+
+def _read_parts(runs: dict[str, Run], parts: dict[str, int | None], totals: Totals) -> str:
+    read = [
+        f"({letter}) {min(part, totals.sent):,}"
+        for letter in runs
+        if (part := parts[letter]) is not None
+    ]
+    return f"Of these records read: {', '.join(read)}; the others all." if read else ""
 
 
 def _ratio(run: Run, other: Run | None, form: str) -> str:
