@@ -13,9 +13,14 @@ requests = Counter(
 )
 request_seconds = Histogram(
     "meterstream_http_request_seconds",
-    "Time from the first byte of a request to the end of its answer, by route template.",
-    ["route"],
+    "Time from the first byte of a request to the end of its answer, by route template and status.",
+    ["route", "status"],
     buckets=_BUCKETS,
+)
+problems = Counter(
+    "meterstream_http_problems_total",
+    "Requests answered with a problem document, by its code: an event that is refused over HTTP is one of them.",
+    ["code"],
 )
 events_accepted = Counter(
     "meterstream_http_events_accepted_total",

@@ -15,8 +15,10 @@ from domain.metering.rejected import RejectedListing, RejectedPage
 class EventLog(Protocol):
     """Where accepted events go: returns when every record is acknowledged, raises Unavailable otherwise."""
 
-    async def append(self, records: Sequence[tuple[int, bytes, bytes]]) -> None:
-        """Append (partition, key, value) records."""
+    async def append(
+        self, records: Sequence[tuple[int, bytes, bytes]]
+    ) -> Sequence[tuple[int, int]]:
+        """Append (partition, key, value) records; (partition, offset) of each, as they were acknowledged."""
         ...
 
     @property

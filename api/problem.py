@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
-import uuid
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -13,7 +11,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from api import metrics
 from api.answers import json_bytes
+from api.observed import REQUEST_ID_HEADER, request_id_of
 from domain.errors import Conflict, DomainError, NotFound, Refused, Unavailable
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,6 @@ STATUS: dict[type[Exception], int] = {
 }
 STATUS_OF_CODE = {"body_too_large": 413, "event_too_large": 413, "body_too_slow": 408}
 
-_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}\Z", re.ASCII)
 _RETRY_AFTER_S = "1"
 
 
@@ -81,7 +80,7 @@ def _answer(
     extensions: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    request_id = request_id_of(request)
+    request_id = request_id_of(request.scope)
     problem: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -94,22 +93,21 @@ def _answer(
         problem["extensions"] = extensions
     _log(request, status, error, request_id)
     return Response(
-        json_bytes(problem), status, dict(headers or {}), media_type="application/problem+json"
+        json_bytes(problem),
+        status,
+        {**(headers or {}), REQUEST_ID_HEADER: request_id},
+        media_type="application/problem+json",
     )
 
 
-def request_id_of(request: Request) -> str:
-    """The client's X-Request-Id when it is one, else a new one."""
-    given = request.headers.get("x-request-id", "")
-    return given if _REQUEST_ID.match(given) else uuid.uuid4().hex
-
-
 def _log(request: Request, status: int, error: Exception, request_id: str) -> None:
+    code = error.code if isinstance(error, DomainError) else type(error).__name__
+    metrics.problems.labels(code).inc()
     fields = {
         "method": request.method,
         "route": request.scope.get("route_template"),
         "status": status,
-        "code": error.code if isinstance(error, DomainError) else type(error).__name__,
+        "code": code,
         "request_id": request_id,
     }
     if status == 500:

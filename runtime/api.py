@@ -257,7 +257,7 @@ def _relay(config: Config, relay: Wires, on_failure: Callable[[BaseException], N
 
 def run(config: Config, *, port: int | None = None) -> None:
     """Run until SIGTERM or SIGINT; exits with 1 and one line when it cannot."""
-    set_up_logging()
+    set_up_logging(config.log_level)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)  # uvicorn raises the signal again when it has finished
     chosen = config.api.port if port is None else port

@@ -181,6 +181,7 @@ class Config(_Section):
 
     namespace: str = Field("default", pattern=r"^[A-Za-z0-9]+(_[A-Za-z0-9]+)*$", max_length=64)
     data_dir: Path = Path(".meterstream")
+    log_level: Literal["debug", "info", "warning"] = "info"
     reserved_event_types: tuple[str, ...] = ()
     kafka: KafkaConfig = KafkaConfig()
     postgres: PostgresConfig = PostgresConfig()

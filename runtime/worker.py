@@ -282,7 +282,7 @@ def spare_the_collector() -> None:
 
 def run(config: Config, *, name: str = "worker-1", port: int = 0) -> None:
     """Run until SIGTERM or SIGINT. Exit code 1 when the worker could not start or did not stop of its own accord, 2 when its state forbids it."""
-    set_up_logging()
+    set_up_logging(config.log_level)
     take_any_header_names()
     try:
         ensure_topics(config)

@@ -33,7 +33,9 @@ class MemoryEventLog:
     async def append(self, records):
         if self.error is not None:
             raise self.error
+        start = len(self.records)
         self.records += records
+        return [(partition, start + n) for n, (partition, _, _) in enumerate(records)]
 
     @property
     def events(self):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 
@@ -13,22 +14,35 @@ from schemas.cloudevents import Envelope, encode_records
 from schemas.partitioner import partition_of
 from schemas.topics import EVENT_RECORD_BYTES_MAX
 
+log = logging.getLogger(__name__)
+
 _YEAR_MIN, _YEAR_MAX = 1970, 2299
 
 
-async def accept(log: EventLog, events: Sequence[Envelope]) -> None:
+async def accept(event_log: EventLog, events: Sequence[Envelope], request_id: str) -> None:
     """Append every event to the partition of its subject; returns after the last acknowledgement.
+
+    Where they stand is logged at debug, with the request's id.
 
     Refused for an event that is too large, before anything is appended. After Unavailable some of the events may have
     been appended: sending all of them again is right, because an event counts once.
     """
-    records = _records(events, log.partitions)
+    records = _records(events, event_log.partitions)
     if not records:
         return
     began = time.perf_counter()
-    await log.append(records)
+    places = await event_log.append(records)
     metrics.produce_seconds.observe(time.perf_counter() - began)
     metrics.events_accepted.inc(len(events))
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug(
+            "events acknowledged",
+            extra={
+                "request_id": request_id,
+                "events": [event.id for event in events],
+                "places": [f"{partition}/{offset}" for partition, offset in places],
+            },
+        )
 
 
 def _records(events: Sequence[Envelope], partitions: int) -> list[tuple[int, bytes, bytes]]:

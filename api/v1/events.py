@@ -14,6 +14,7 @@ from api.answers import json_answer, no_content
 from api.calls import calls_of
 from api.metering.ingest import accept
 from api.metering.listing import JudgedEvent, list_events
+from api.observed import request_id_of
 from api.parsing import read_query
 from api.ports import Customers, EventListing
 from api.routing import Resource
@@ -48,7 +49,7 @@ async def ingest(request: Request) -> Response:
     calls = calls_of(request)
     async with calls.bodies.read(request) as body:
         events = decode_request(request.headers.get("content-type"), body, calls.ports.now())
-        await accept(calls.ports.event_log, events)
+        await accept(calls.ports.event_log, events, request_id_of(request.scope))
     return no_content()
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from connectors.kafka import metrics
 from domain.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -43,12 +44,13 @@ class Options:
 class _Request:
     """Records of one request that are not acknowledged yet; touched by the polling thread only once they are queued."""
 
-    __slots__ = ("done", "error", "left")
+    __slots__ = ("done", "error", "left", "places")
 
     def __init__(self, left: int, done: asyncio.Future[None]) -> None:
         self.left = left
         self.done = done
         self.error: KafkaError | None = None
+        self.places: list[tuple[int, int]] = []
 
 
 class KafkaEventLog:
@@ -78,14 +80,16 @@ class KafkaEventLog:
         if self._thread.is_alive():
             await asyncio.to_thread(self._thread.join)
 
-    async def append(self, records: Sequence[tuple[int, bytes, bytes]]) -> None:
-        """Append (partition, key, value) records; returns when all are acknowledged.
+    async def append(self, records: Sequence[tuple[int, bytes, bytes]]) -> list[tuple[int, int]]:
+        """Append (partition, key, value) records; returns where they stand, (partition, offset), when all are acknowledged.
+
+        A record that had to be sent twice may come without its offset (a negative one).
 
         Unavailable: the queue is full, the brokers do not answer in time, or they refuse. Some records may have been
         appended then.
         """
         if not records:
-            return
+            return []
         assert self._loop is not None
         request = _Request(len(records), self._loop.create_future())
         self._queue(records, request)
@@ -98,6 +102,7 @@ class KafkaEventLog:
             ) from None
         if request.error is not None:
             raise Unavailable(f"Kafka: {request.error.str()}")
+        return request.places
 
     async def answers(self) -> None:
         """Returns when the cluster answers for the topic, raises Unavailable otherwise."""
@@ -120,8 +125,11 @@ class KafkaEventLog:
     def _on(self, request: _Request) -> Callable[[KafkaError | None, Any], None]:
         def delivered(error: KafkaError | None, message: Any) -> None:
             request.left -= 1
-            if error is not None:
+            if error is None:
+                request.places.append((message.partition(), message.offset()))
+            else:
                 request.error = error
+                metrics.produce_errors.labels("api", error.name()).inc()
             if not request.left:
                 self._finished.append(request)
 
@@ -161,11 +169,12 @@ class KafkaEventLog:
                 self._loop.call_soon_threadsafe(_complete, finished)
 
     def _on_error(self, error: KafkaError) -> None:
+        metrics.client_errors.labels(error.name()).inc()
         if error.fatal():
             log.error("the producer is beyond repair: a new one", extra={"cause": error.str()})
             self._producer = self._new_producer()
         else:
-            log.warning("Kafka", extra={"cause": error.str()})
+            log.warning("trouble with Kafka", extra={"cause": error.str()})
 
     def _ask(self) -> None:
         if not self._thread.is_alive():
