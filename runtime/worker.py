@@ -148,7 +148,7 @@ class Worker:
             destroy_store=lambda number: destroy(self._state_path(number)),
             chunk_log=self._log,
             reader=self._reader,
-            live_meters=self._catalog.live,
+            meters=self._catalog.meters,
             options=PartitionOptions(
                 namespace=self._config.namespace,
                 chunk_events_max=worker.chunk_events_max,

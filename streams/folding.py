@@ -137,7 +137,9 @@ class Folder:
         self._row_cache_max = row_cache_max
         self.next = store.source_next
         self._newest_ms = store.newest_ms
-        self._applied: dict[tuple[str, int], state.Applied] = {a.key: a for a in store.applied()}
+        self.on_disk = store.applied()
+        """Which meter versions count, or counted, from where to where, as the state and its changelog have it."""
+        self._applied: dict[tuple[str, int], state.Applied] = {a.key: a for a in self.on_disk}
         self._changed: list[state.Applied] = []
         self._under_way: dict[bytes, int] = {}
         self._known_uniques: dict[bytes, int] = {}
@@ -148,14 +150,24 @@ class Folder:
 
     # -- the catalog
 
-    def activate(self, live: Sequence[MeterRecord]) -> bool:
-        """Make `live` the meters that count from `next` on; True when that changed anything. Nothing may be under way."""
-        wanted = {(m.id, m.version): m for m in live if m.deleted_at is None}
-        active = {key for key, applied in self._applied.items() if applied.until is None}
-        for key in active - wanted.keys():
-            self._change(self._applied[key].stopped(self.next))
-        for key in wanted.keys() - self._applied.keys():
-            self._change(state.Applied(meter=wanted[key], start=self.next, until=None))
+    def activate(self, meters: Sequence[MeterRecord]) -> bool:
+        """Stop the versions that `meters` says are over, let new ones count, from `next` on; True when that changed anything.
+
+        A meter or version that `meters` does not know yet goes on: another owner has read more of the catalog, and what is
+        stopped never counts again. Nothing may be under way.
+        """
+        known = {m.id: m for m in meters}
+        newest: dict[str, int] = {}
+        for applied in list(self._applied.values()):
+            meter = applied.meter
+            newest[meter.id] = max(meter.version, newest.get(meter.id, 0))
+            now = known.get(meter.id, meter)
+            over = now.deleted_at is not None or now.version > meter.version
+            if over and applied.until is None:
+                self._change(applied.stopped(self.next))
+        for meter in meters:
+            if meter.deleted_at is None and meter.version > newest.get(meter.id, 0):
+                self._change(state.Applied(meter=meter, start=self.next, until=None))
         if self._changed:
             self._regroup()
         return bool(self._changed)
@@ -171,11 +183,6 @@ class Folder:
         self._caches = {
             (g.event_type, g.paths): {} for found in self._by_type.values() for g in found
         }
-
-    @property
-    def applied(self) -> list[state.Applied]:
-        """Which meter versions count, or counted, from where to where."""
-        return list(self._applied.values())
 
     # -- the fold
 
@@ -383,6 +390,8 @@ class Folder:
             generation=generation,
             newest_ms=folded.newest_ms,
         )
+        if folded.applied:
+            self.on_disk = self._store.applied()
         for key, _ in folded.ids:
             del self._under_way[key]
 

@@ -120,8 +120,8 @@ class Partition:
         return self.store.source_next
 
     def applied(self) -> list[Applied]:
-        """Which meter versions count, or counted, from where to where."""
-        return self._folder.applied
+        """Which meter versions count, or counted, from where to where, on disk: what is under way may never be."""
+        return self._folder.on_disk
 
     # -- what is asked of it
 
@@ -134,11 +134,11 @@ class Partition:
             if not self.closed and not self.draining:
                 await self._or_fail(self._submit(chunk, acknowledge))
 
-    async def apply_catalog(self, live: Callable[[], Sequence[MeterRecord]]) -> None:
-        """Make `live` the meters that count from the next position on; recorded in state and changelog."""
+    async def apply_catalog(self, meters: Callable[[], Sequence[MeterRecord]]) -> None:
+        """Let the newest version of each meter count from the next position on; recorded in state and changelog."""
         async with self.standing_still() as mine:
             if mine:
-                await self._or_fail(self._activate(live()))
+                await self._or_fail(self._activate(meters()))
 
     async def mend_changelog(self) -> None:
         """Write again what a batch that does not count has put over; before the first chunk."""
@@ -193,8 +193,8 @@ class Partition:
 
     # -- the chunk
 
-    async def _activate(self, live: Sequence[MeterRecord]) -> None:
-        if self._folder.activate(live):
+    async def _activate(self, meters: Sequence[MeterRecord]) -> None:
+        if self._folder.activate(meters):
             at = self._folder.next
             await self._start(Decoded(at, at), None)
 

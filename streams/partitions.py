@@ -74,7 +74,7 @@ class Partitions:
         destroy_store: Callable[[int], None],
         chunk_log: ChunkLog,
         reader: PartitionReader,
-        live_meters: Callable[[], Sequence[MeterRecord]],
+        meters: Callable[[], Sequence[MeterRecord]],
         options: PartitionOptions,
         buffer_bytes_max: int,
         sink: Sink | None,
@@ -87,7 +87,7 @@ class Partitions:
         self._destroy_store = destroy_store
         self._log = chunk_log
         self._reader = reader
-        self._live_meters = live_meters
+        self._meters = meters
         self._options = options
         self._sink = sink
         self._reached = reached
@@ -171,9 +171,9 @@ class Partitions:
                 raise StateDoesNotFit(self._deleted_too_early(number, chunk.start, first))
 
     async def apply_catalog(self) -> None:
-        """Tell every owned partition which meters live now."""
+        """Tell every owned partition what the catalog says of meters now."""
         await asyncio.gather(
-            *(owned.apply_catalog(self._live_meters) for owned in list(self.owned.values()))
+            *(owned.apply_catalog(self._meters) for owned in list(self.owned.values()))
         )
 
     # -- recovery's door

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
+
 from schemas import changelog
 from schemas.changelog import Author
 from schemas.position import offset_of, record_start
@@ -20,6 +22,7 @@ from streams.folding import Folded, Folder
 from tables.mending import to_mend
 from tables.restore import Restorer
 from tables.store import InvariantBroken, PartitionStore, SharedMemory, StoreOptions
+from tests.builders import NOON
 
 NAMESPACE, PARTITION, TOPIC_ID = "default", 0, "topic-1"
 ELSEWHERE = "subject of another partition"
@@ -126,8 +129,14 @@ class Worker:
                 self._fold(part)
 
     def activate(self, meters) -> None:
-        """Other meters count from here on; as the product does, only when nothing is under way."""
-        if not self.flights and self.folder.activate(meters):
+        """These meters count from here on, others are deleted; as the product does, only when nothing is under way."""
+        known = {meter.id for meter in meters}
+        gone = [
+            msgspec.structs.replace(a.meter, deleted_at=NOON)
+            for a in self.store.applied()
+            if a.meter.id not in known
+        ]
+        if not self.flights and self.folder.activate([*meters, *gone]):
             self._fold(Decoded(self.folder.next, self.folder.next))
 
     def _fold(self, decoded: Decoded) -> None:

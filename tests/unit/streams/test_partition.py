@@ -169,7 +169,8 @@ async def test_a_meter_counts_from_where_it_was_made_to_where_it_was_deleted(own
     await owned.submit(a_chunk(value("a")))
     await owned.partition.apply_catalog(meters(COUNT, USERS))
     await owned.submit(a_chunk(value("b", user="u"), at=1))
-    await owned.partition.apply_catalog(meters(USERS))
+    deleted = msgspec.structs.replace(COUNT, deleted_at=NOON)
+    await owned.partition.apply_catalog(meters(deleted, USERS))
     await owned.settle()
 
     ranges = {a.meter.id: (a.start, a.until) for a in owned.store.applied()}
@@ -177,6 +178,31 @@ async def test_a_meter_counts_from_where_it_was_made_to_where_it_was_deleted(own
         COUNT.id: (0, position(2, 0)),
         USERS.id: (position(1, 0), None),
     }
+
+
+async def test_a_meter_is_told_to_clickhouse_when_the_changelog_has_it_and_not_before(owned):
+    log = log_of(owned)
+    log.gate.clear()
+    await owned.partition.apply_catalog(meters(COUNT, USERS))
+    before = {a.meter.id for a in owned.partition.applied()}
+
+    log.gate.set()
+    await owned.settle()
+
+    assert before == {COUNT.id}
+    assert {a.meter.id for a in owned.partition.applied()} == {COUNT.id, USERS.id}
+
+
+async def test_an_owner_that_has_read_less_of_the_catalog_stops_nothing(owned):
+    regrouped = msgspec.structs.replace(COUNT, group_by={"g": "$.g"}, version=2)
+    await owned.partition.apply_catalog(meters(regrouped, USERS))
+    await owned.submit(a_chunk(value("a")))
+
+    await owned.partition.apply_catalog(meters(COUNT))
+    await owned.settle()
+
+    ranges = {(a.meter.id, a.meter.version): (a.start, a.until) for a in owned.store.applied()}
+    assert ranges == {(COUNT.id, 1): (0, 0), (COUNT.id, 2): (0, None), (USERS.id, 1): (0, None)}
 
 
 async def test_a_week_that_left_the_window_goes_with_its_tombstones_and_late_events_open_new_rows(

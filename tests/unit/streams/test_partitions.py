@@ -60,7 +60,7 @@ async def world(tmp_path):
         destroy_store=lambda number: None,
         chunk_log=found.log,
         reader=found.reader,
-        live_meters=lambda: list(found.live),
+        meters=lambda: list(found.live),
         options=PartitionOptions(namespace="default"),
         buffer_bytes_max=1_000,
         sink=None,
