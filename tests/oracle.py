@@ -136,7 +136,7 @@ def _value(members: list[tuple[int, Event]], meter):
     if not numbers:
         return None
     if meter.aggregation == "LATEST":
-        return _plain(max(numbers, key=lambda item: item[:2])[2])
+        return _plain(max(numbers)[2])
     values = [number for _, _, number in numbers]
     if meter.aggregation == "MIN":
         return _plain(min(values))

@@ -168,16 +168,19 @@ def fold_latest(
     datas: Sequence[object],
     find: Callable[[object], object],
 ) -> Row:
-    """The row with the number of the greatest (event second, position) kept."""
+    """The row with the number of the greatest (event second, position) kept.
+
+    Events of two partitions may agree in both: then the greater number, in whatever order they are read.
+    """
     epoch, _, count, numeric, _, _, _, _, latest = row or _empty(positions[bucket[0]])
     for i in bucket:
         number = read_number(find(datas[i]))
         if number is None:
             continue
         numeric += 1
-        seen = (seconds[i], positions[i])
-        if latest is None or seen > latest[:2]:
-            latest = Latest(*seen, number)
+        seen = Latest(seconds[i], positions[i], number)
+        if latest is None or seen > latest:
+            latest = seen
     return Row(epoch, positions[bucket[-1]], count + len(bucket), numeric, latest=latest)
 
 
