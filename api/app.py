@@ -19,17 +19,19 @@ from api.openapi.catalogue import OPERATIONS
 from api.openapi.document import build
 from api.problem import HANDLERS
 from api.routing import MatchAsSent, Resource
-from api.v1 import events, events_v2, meter_query, meter_values, meters, rejected
+from api.v1 import debug, events, events_v2, fate, meter_query, meter_values, meters, rejected
 
 RESOURCES: tuple[Resource, ...] = (
     events.EVENTS,
     events_v2.EVENTS_V2,
     rejected.REJECTED,
+    fate.FATE,
     meters.COLLECTION,
     meters.ITEM,
     meter_query.QUERY,
     meter_values.SUBJECTS,
     meter_values.GROUP_VALUES,
+    debug.METRICS,
     *health.RESOURCES,
     *serving.RESOURCES,
 )

@@ -10,6 +10,7 @@ from domain.metering.listing import StoredEvent as StoredEvent
 from domain.metering.meter import Meter
 from domain.metering.query import MeterQuery, ResultRow
 from domain.metering.rejected import RejectedListing, RejectedPage
+from domain.metering.verdicts import StoredVerdict, VerdictListing
 
 
 class EventLog(Protocol):
@@ -40,6 +41,23 @@ class RejectedEvents(Protocol):
 
     async def list_rejected(self, listing: RejectedListing) -> RejectedPage:
         """A page; Unavailable."""
+        ...
+
+
+class Verdicts(Protocol):
+    """Stored events with what was decided of them."""
+
+    @property
+    def topic(self) -> str:
+        """The topic that their positions belong to."""
+        ...
+
+    async def find(self, listing: VerdictListing) -> Sequence[StoredVerdict]:
+        """The first `limit` by place; Unavailable."""
+        ...
+
+    async def counted_since(self, second: int, limit: int) -> Sequence[tuple[str, int]]:
+        """Visible accepted events at or after `second` by subject, the `limit` subjects with the most; Unavailable."""
         ...
 
 
@@ -122,5 +140,6 @@ class Ports:
     customers: Customers
     rejected: RejectedEvents
     redrives: Redrives
+    verdicts: Verdicts
     now: Callable[[], datetime]
     new_id: Callable[[], str]

@@ -25,6 +25,7 @@ from connectors.clickhouse import client as clickhouse
 from connectors.clickhouse import migrations as clickhouse_migrations
 from connectors.clickhouse.listing import EventLister
 from connectors.clickhouse.reader import UsageReader
+from connectors.clickhouse.verdicts import EventVerdicts
 from connectors.kafka.admin import TopicProblem
 from connectors.kafka.catalog_topic import CatalogTopic
 from connectors.kafka.catalog_topic import Options as CatalogTopicOptions
@@ -72,6 +73,9 @@ class ApiProcess:
         )
         self._events = EventLister(
             self._clients, namespace=config.namespace, topic=events_topic, threads=threads
+        )
+        self._verdicts = EventVerdicts(
+            self._clients, namespace=config.namespace, topic=events_topic, threads=2
         )
         names = topics.names(config.namespace)
         self.wires = {part.name: Wires(part, names) for part in (INGEST, REJECTED, RELAY)}
@@ -125,6 +129,7 @@ class ApiProcess:
             await self._event_log.stop()
             self._usage.close()
             self._events.close()
+            self._verdicts.close()
             self._rejected.close()
             if self._pool is not None:
                 await self._pool.close()
@@ -197,6 +202,7 @@ class ApiProcess:
                 customers=NoCustomers(),
                 rejected=self._rejected,
                 redrives=PostgresRedrives(pool, config.namespace),
+                verdicts=self._verdicts,
                 now=clock.now,
                 new_id=new_id,
             ),

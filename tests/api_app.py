@@ -16,6 +16,7 @@ from domain.metering.listing import EventListing, StoredEvent
 from domain.metering.meter import Aggregation, new_meter
 from domain.metering.query import MeterQuery, ResultRow
 from domain.metering.rejected import RejectedListing, RejectedPage, RejectedRecord
+from domain.metering.verdicts import StoredVerdict, VerdictListing
 from schemas.cloudevents import decode_record
 from tests import openapi_answers
 from tests.builders import NOON, ULIDS
@@ -93,6 +94,24 @@ class FixedRejected:
 
 
 @dataclass
+class FixedVerdicts:
+    """The port Verdicts: answers what it was given and remembers what it was asked."""
+
+    verdicts: list[StoredVerdict] = field(default_factory=list)
+    counted: list[tuple[str, int]] = field(default_factory=list)
+    asked: list[VerdictListing | int] = field(default_factory=list)
+    topic: str = "om_default_events"
+
+    async def find(self, listing):
+        self.asked.append(listing)
+        return self.verdicts[: listing.limit]
+
+    async def counted_since(self, second, limit):
+        self.asked.append(second)
+        return self.counted[:limit]
+
+
+@dataclass
 class AnApp:
     """An application, its fakes, and a client that speaks to it."""
 
@@ -100,6 +119,7 @@ class AnApp:
     usage: FixedUsage = field(default_factory=FixedUsage)
     events: FixedEvents = field(default_factory=FixedEvents)
     rejected: FixedRejected = field(default_factory=FixedRejected)
+    verdicts: FixedVerdicts = field(default_factory=FixedVerdicts)
     now: datetime = NOON
     bytes_max: int = 16 << 20
     in_flight_bytes_max: int = 64 << 20
@@ -118,6 +138,7 @@ class AnApp:
                 customers=NoCustomers(),
                 rejected=self.rejected,
                 redrives=self.rejected,
+                verdicts=self.verdicts,
                 now=lambda: self.now,
                 new_id=lambda: next(self._ids),
             ),

@@ -106,7 +106,7 @@ class RecordPlace(Struct, kw_only=True):
 
 
 class RejectedOrigin(RecordPlace, kw_only=True):
-    """The record that was refused; `index` tells which event of it."""
+    """The record that an event came in by; `index` tells which event of it."""
 
     index: Annotated[int, Meta(ge=0)]
 
@@ -143,6 +143,40 @@ class RejectedPage(Struct, kw_only=True, rename="camel"):
 
     items: list[RejectedEvent]
     next_cursor: str | UnsetType = UNSET
+
+
+class FateEvent(Struct, kw_only=True):
+    """The event itself."""
+
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: datetime
+
+
+class StoredFate(Struct, kw_only=True, rename="camel"):
+    """An event that was judged: it counted, or it had counted before."""
+
+    verdict: Literal["accepted", "duplicate"]
+    at: RejectedOrigin
+    event: FateEvent
+    ingested_at: Annotated[datetime, Meta(description="When Kafka took it.")]
+    stored_at: Annotated[datetime, Meta(description="When it was written for queries.")]
+    duplicate_of: Annotated[
+        RejectedOrigin | UnsetType,
+        Meta(description="The event that counted, when it is among those found."),
+    ] = UNSET
+
+
+class Fate(Struct, kw_only=True):
+    """What became of the events with an id."""
+
+    stored: list[StoredFate]
+    rejected: list[RejectedEvent]
+    complete: Annotated[
+        bool, Meta(description="False: more was stored or refused than was looked at.")
+    ]
 
 
 class MeterQueryRow(Struct, kw_only=True, rename="camel"):

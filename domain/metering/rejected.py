@@ -44,7 +44,7 @@ class RejectedRecord:
 class RejectedListing:
     """Which refused records to list; empty or None asks for all. `since_ms <= rejected_ms < until_ms`.
 
-    `topic` and `partition` are those of the origin. `before` is the (rejected_ms, partition, offset) of the copy after
+    `topic` and `partition` are those of the origin. `containing` asks for records whose value, as far as it is read, has one of these. `before` is the (rejected_ms, partition, offset) of the copy after
     which the page begins, going back in time.
     """
 
@@ -55,6 +55,7 @@ class RejectedListing:
     partition: int | None = None
     before: tuple[int, int, int] | None = None
     limit: int = 100
+    containing: Sequence[bytes] = ()
 
     def fits(self, record: RejectedRecord) -> bool:
         """Whether `record` is asked for, `before` and `limit` aside."""
@@ -68,6 +69,7 @@ class RejectedListing:
                 self.partition is None
                 or (origin is not None and origin.partition == self.partition)
             )
+            and (not self.containing or any(text in record.value for text in self.containing))
         )
 
 

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from api.openapi.answers import EventPage, IngestedEvent, RejectedPage
+from api.openapi.answers import EventPage, Fate, IngestedEvent, RejectedPage
 from api.openapi.operation import JSON, Answer, Operation
 from api.times import Time
-from api.v1 import events, events_v2, rejected
+from api.v1 import events, events_v2, fate, rejected
 from schemas.cloudevents import ATTRIBUTE_LENGTH_MAX, BATCH, SINGLE
 
 _TAG = "events"
@@ -138,5 +138,24 @@ OPERATIONS = (
         words=_REJECTED_LIST,
         answers={200: Answer(says="A page.", content={JSON: RejectedPage})},
         codes={400: ("bounds_reversed", "invalid_cursor")},
+    ),
+    Operation(
+        handler=fate.fate,
+        id="getEventFate",
+        tag=_TAG,
+        summary="What became of the events with an id: counted, duplicate of which, or refused",
+        details="What was judged is found as soon as it is stored, a moment before queries see it. Refused records are found by "
+        "the id in their first 16 KiB, among the newest `api.rejected_scan_max` of them. Nothing found: it has not arrived, is "
+        "on its way, or is older than what is kept.",
+        query=fate.FateQuery,
+        words={
+            "id": "Events with exactly this id.",
+            "source": "Stored events of this source.",
+            "subject": "Stored events of this subject.",
+            "from": f"Stored events at or after this time of their own. {_TIMES}",
+            "to": f"Stored events before this time of their own. {_TIMES}",
+        },
+        answers={200: Answer(says="Everything that was found.", content={JSON: Fate})},
+        codes={400: ("bounds_reversed",)},
     ),
 )

@@ -8,6 +8,7 @@ from api import health
 from api.openapi import serving
 from api.openapi.answers import Readiness, Version
 from api.openapi.operation import JSON, Answer, Operation
+from api.v1 import debug
 
 _TAG = "service"
 _TEXT = "text/plain; charset=utf-8"
@@ -39,6 +40,14 @@ OPERATIONS = (
         summary="Metrics for Prometheus",
         answers={200: Answer(says="Prometheus' text format.", content={"text/plain": str})},
         waits_for_services=False,
+    ),
+    Operation(
+        handler=debug.metrics,
+        id="getDebugMetrics",
+        tag=_TAG,
+        summary="The day's events by subject",
+        details=f"Counted events since 00:00 UTC by their own time, in OpenMetrics' text form; the {debug.SUBJECTS_MAX:,} subjects with the most.",
+        answers={200: Answer(says="OpenMetrics' text form.", content={_TEXT: str})},
     ),
     Operation(
         handler=health.show_version,

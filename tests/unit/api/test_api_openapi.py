@@ -23,6 +23,7 @@ from api.routing import Resource
 from tests import openapi_answers
 from tests.api_app import AnApp, a_stored_event
 from tests.openapi_answers import document
+from tests.unit.api.test_api_fate import a_verdict
 from tests.unit.api.test_api_rejected import a_refused_record
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -186,6 +187,8 @@ async def answers_of_everything(app: AnApp) -> None:
     await app.get("/api/v1/events")
     await app.get("/api/v2/events")
     await app.get("/api/v1/events/rejected")
+    await app.get("/api/v1/events/fate?id=e1")
+    await app.get("/api/v1/debug/metrics")
     await app.get("/api/v1/meters/m/query")
     await app.post("/api/v1/meters/m/query", {})
     await app.get("/api/v1/meters/m/subjects")
@@ -205,6 +208,7 @@ async def test_a_success_of_every_operation_is_as_the_document_says(monkeypatch)
     app = AnApp()
     app.events.events = [a_stored_event()]
     app.rejected.records = [a_refused_record()]
+    app.verdicts.verdicts = [a_verdict(), a_verdict(position=9, accepted=False)]
 
     await answers_of_everything(app)
 

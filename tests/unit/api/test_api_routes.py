@@ -15,9 +15,11 @@ CONTRACT = {
     "POST /api/v1/meters/{meterIdOrSlug}/query",
     "GET /api/v1/meters/{meterIdOrSlug}/subjects",
     "GET /api/v1/meters/{meterIdOrSlug}/group-by/{groupByKey}/values",
+    "GET /api/v1/debug/metrics",
 }
 OURS = {
     "GET /api/v1/events/rejected",
+    "GET /api/v1/events/fate",
     "GET /api/v1/openapi.json",
     "GET /api/v1/openapi.yaml",
 }
