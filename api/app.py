@@ -12,7 +12,7 @@ from starlette.types import StatelessLifespan
 from api import health
 from api.answers import json_bytes
 from api.calls import Calls
-from api.health import Check
+from api.health import Check, Look
 from api.observed import Observed
 from api.openapi import serving
 from api.openapi.catalogue import OPERATIONS
@@ -47,6 +47,7 @@ def create_app(
     calls: Calls | None = None,
     checks: Mapping[str, Check] | None = None,
     lifespan: StatelessLifespan[Starlette] | None = None,
+    look: Look | None = None,
 ) -> Starlette:
     """The application. Without `calls` it answers 503 until `app.state.calls` is set."""
     app = Starlette(
@@ -58,5 +59,6 @@ def create_app(
     app.router.redirect_slashes = False
     app.state.calls = calls
     app.state.checks = checks or {}
+    app.state.look = look
     app.state.openapi = openapi
     return app

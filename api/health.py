@@ -20,6 +20,9 @@ CHECK_S_MAX = 3.0
 Check = Callable[[], Awaitable[None]]
 """Returns when the service answers, raises Unavailable otherwise."""
 
+Look = Callable[[], Awaitable[None]]
+"""Brings gauges up to date before they are read; returns soon and does not fail."""
+
 
 async def live(request: Request) -> Response:
     """The process runs."""
@@ -51,6 +54,9 @@ async def _run(check: Check) -> str:
 
 async def metrics(request: Request) -> Response:
     """For Prometheus."""
+    look: Look | None = request.app.state.look
+    if look is not None:
+        await look()
     return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

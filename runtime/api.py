@@ -38,6 +38,7 @@ from connectors.postgres import pool as postgres
 from connectors.postgres.meters import PostgresMeters
 from connectors.postgres.outbox import PostgresOutbox
 from connectors.postgres.redrives import PostgresRedrives
+from connectors.postgres.standing import PostgresStanding
 from domain.errors import Unavailable
 from runtime import clock
 from runtime.config import Config, ConfigProblem
@@ -46,6 +47,7 @@ from runtime.ids import new_id
 from runtime.logs import set_up_logging
 from runtime.relay import Relay
 from runtime.seeds import seed_meters
+from runtime.standing import look
 from runtime.topics import ensure_topics
 from runtime.topology.parts import INGEST, REJECTED, RELAY, Wires
 from schemas import topics
@@ -83,6 +85,7 @@ class ApiProcess:
         self._rejected = RejectedTopic(_rejected_options(config, self.wires[REJECTED.name]))
         self._relay = _relay(config, self.wires[RELAY.name], self._fail)
         self._pool: postgres.Pool | None = None
+        self._standing: PostgresStanding | None = None
         self._server: uvicorn.Server | None = None
         self.problem: BaseException | None = None
 
@@ -95,6 +98,7 @@ class ApiProcess:
                 "clickhouse": self._clickhouse_answers,
             },
             lifespan=self._lifespan,
+            look=lambda: look(self._standing),
         )
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -178,6 +182,7 @@ class ApiProcess:
                 events_days=config.retention.events_days, usage_days=config.retention.usage_days
             ),
         )
+        self._standing = PostgresStanding(self._pool, config.namespace)
         calls = self._calls(self._pool)
         await seed_meters(
             config.meters,

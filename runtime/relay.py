@@ -124,6 +124,7 @@ class Relay:
             if records:
                 await writer.publish(records)
                 metrics.relay_published.inc(len(records))
+                metrics.relay_version.set(records[-1].version)
                 await held.remove([record.version for record in records])
             return bool(records)
 

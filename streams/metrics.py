@@ -1,17 +1,24 @@
-"""Metrics of the worker's agents. Labels have few values; times are in seconds."""
+"""Metrics of the worker's agents. Labels have few values; times are in seconds. docs/metrics.md is made from here."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter as Counts
 from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from schemas.sink_block import Block
+    from streams.decoded import RejectedEvent
     from streams.folding import Folded
 
 _STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+_RESTORE_BUCKETS = (0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+_LATENESS_BUCKETS = (0.1, 1, 10, 60, 600, 3600, 86400, 864000)
+_EVENTS_BUCKETS = (1, 10, 100, 1000, 5000, 10000, 20000, 50000)
 
 events = Counter(
     "meterstream_events_total",
@@ -20,9 +27,7 @@ events = Counter(
 )
 rejected = Counter("meterstream_rejected_total", "Rejected events and records, by code.", ["code"])
 rows_changed = Counter("meterstream_rows_changed_total", "Rows of usage changed, once per chunk.")
-chunk_events = Histogram(
-    "meterstream_chunk_events", "Events in a chunk.", buckets=(1, 10, 100, 1000, 5000, 10000, 20000)
-)
+chunk_events = Histogram("meterstream_chunk_events", "Events in a chunk.", buckets=_EVENTS_BUCKETS)
 fold_seconds = Histogram(
     "meterstream_fold_seconds", "Time to fold one chunk.", buckets=_STAGE_BUCKETS
 )
@@ -31,8 +36,13 @@ apply_seconds = Histogram(
 )
 lateness_seconds = Histogram(
     "meterstream_lateness_seconds",
-    "How long after its own time the newest event of a chunk arrived.",
-    buckets=(0.1, 1, 10, 60, 600, 3600, 86400, 864000),
+    "How long after its own time the last event of a chunk arrived.",
+    buckets=_LATENESS_BUCKETS,
+)
+lateness_seconds_most = Histogram(
+    "meterstream_lateness_most_seconds",
+    "How long after the earliest time among its events a chunk arrived: late events show here.",
+    buckets=_LATENESS_BUCKETS,
 )
 source_next = Gauge(
     "meterstream_source_next_offset", "Offset of the next event to fold.", ["partition"]
@@ -40,7 +50,7 @@ source_next = Gauge(
 restore_seconds = Histogram(
     "meterstream_restore_seconds",
     "Time to bring one partition's state up to date.",
-    buckets=_STAGE_BUCKETS,
+    buckets=_RESTORE_BUCKETS,
 )
 restored_rows = Counter(
     "meterstream_restored_records_total", "Changelog records applied by restores."
@@ -52,9 +62,20 @@ sink_block_seconds = Histogram(
 )
 sink_retries = Counter("meterstream_sink_retries_total", "Blocks that had to be tried again.")
 sink_behind = Gauge(
-    "meterstream_sink_behind_events",
-    "Events folded but not yet in ClickHouse, about.",
+    "meterstream_sink_behind_records",
+    "Records of the events topic that are folded but not readable in ClickHouse; all of them until ClickHouse has answered once. As of the scrape.",
     ["partition"],
+)
+sink_newest = Gauge(
+    "meterstream_sink_newest_event_timestamp_seconds",
+    "The broker's time of the newest event that is readable in ClickHouse, Unix seconds; compare it with the state's.",
+    ["partition"],
+)
+sink_block_events = Histogram(
+    "meterstream_sink_block_events", "Events in a block.", buckets=_EVENTS_BUCKETS
+)
+sink_rows = Counter(
+    "meterstream_sink_rows_total", "Rows of usage written to ClickHouse, repeats included."
 )
 sink_rows_missing = Counter(
     "meterstream_sink_rows_missing_total",
@@ -68,9 +89,19 @@ weeks_dropped = Counter(
     "meterstream_state_weeks_dropped_total", "Weeks dropped from the state after the dedupe window."
 )
 state_ids = Gauge("meterstream_state_ids", "Ids remembered for deduplication.", ["partition"])
+state_keys = Gauge(
+    "meterstream_state_keys",
+    "Keys in a partition's state (ids, rows of usage, distinct values, all weeks), as RocksDB estimates it. As of the scrape.",
+    ["partition"],
+)
 state_bytes = Gauge(
     "meterstream_state_bytes",
-    "Bytes on disk of a partition's state, as last looked at.",
+    "Bytes on disk of a partition's state. As of the scrape.",
+    ["partition"],
+)
+state_newest = Gauge(
+    "meterstream_state_newest_event_timestamp_seconds",
+    "The broker's time of the newest event that is in the state, Unix seconds; how old it is is the lag in time while events come.",
     ["partition"],
 )
 changelog_next = Gauge(
@@ -78,7 +109,7 @@ changelog_next = Gauge(
 )
 partition_lag = Gauge(
     "meterstream_partition_lag_records",
-    "Records of the events topic that are not folded yet, as of the last fetch.",
+    "Records of the events topic that are not in the state yet, as of the last fetch and every 10 s.",
     ["partition"],
 )
 partitions_owned = Gauge("meterstream_partitions_owned", "Partitions this worker owns.")
@@ -135,32 +166,64 @@ schemas_asked = Counter(
 )
 
 
+_OF_A_PARTITION = (
+    source_next,
+    changelog_next,
+    partition_lag,
+    restore_remaining,
+    sink_behind,
+    sink_newest,
+    state_bytes,
+    state_ids,
+    state_keys,
+    state_newest,
+)
+
+
 def observe_chunk(partition: int, folded: Folded, *, changelog_end: int, ids: int) -> None:
     """Count what one chunk brought, after it is on disk."""
-    decoded = folded.decoded
-    duplicates = len(decoded.events) - folded.accepted
+    decoded, number = folded.decoded, str(partition)
+    count = len(decoded.positions)
     events.labels("accepted").inc(folded.accepted)
-    events.labels("duplicate").inc(duplicates)
+    events.labels("duplicate").inc(count - folded.accepted)
     events.labels("rejected").inc(len(decoded.rejected))
     events.labels("forwarded").inc(len(decoded.forwarded))
     handed_over.inc(len(decoded.handed_over))
-    for event in decoded.rejected:
-        rejected.labels(event.code).inc()
+    count_rejected(decoded.rejected)
     rows_changed.inc(folded.row_count)
-    chunk_events.observe(len(decoded.events))
+    chunk_events.observe(count)
     if decoded.seconds:
-        lateness_seconds.observe(max(0.0, decoded.newest_ms / 1000 - decoded.seconds[-1]))
-    source_next.labels(str(partition)).set(decoded.next >> 20)
-    changelog_next.labels(str(partition)).set(changelog_end)
-    state_ids.labels(str(partition)).set(ids)
+        arrived = decoded.newest_ms / 1000
+        lateness_seconds.observe(max(0.0, arrived - decoded.seconds[-1]))
+        lateness_seconds_most.observe(max(0.0, arrived - min(decoded.seconds)))
+    source_next.labels(number).set(decoded.next >> 20)
+    changelog_next.labels(number).set(changelog_end)
+    state_ids.labels(number).set(ids)
     if decoded.appended_ms:
         event_to_state_seconds.observe(max(0.0, time.time() - decoded.newest_ms / 1000))
+        state_newest.labels(number).set(decoded.newest_ms / 1000)
+
+
+def count_rejected(refused: Iterable[RejectedEvent]) -> None:
+    """Count refusals by code."""
+    for code, count in Counts(event.code for event in refused).items():
+        rejected.labels(code).inc(count)
 
 
 def observe_block(block: Block) -> None:
     """Count what one block brought, after ClickHouse has it."""
     sink_blocks.inc()
     sink_events.inc(len(block.events.ids))
+    sink_rows.inc(len(block.rows))
+    sink_block_events.observe(len(block.events.ids))
     if block.events.ingested_ms:
-        age = time.time() - block.events.ingested_ms[-1] / 1000
-        event_to_visible_seconds.observe(max(0.0, age))
+        newest_s = block.events.ingested_ms[-1] / 1000
+        event_to_visible_seconds.observe(max(0.0, time.time() - newest_s))
+        if block.visible >= block.next:
+            sink_newest.labels(str(block.partition)).set(newest_s)
+
+
+def forget_partition(partition: int) -> None:
+    """Another worker tells of it from now on."""
+    for metric in _OF_A_PARTITION:
+        metric.remove(str(partition))

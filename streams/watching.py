@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from domain.errors import Unavailable
 from schemas.position import offset_of
+from streams import metrics
 from streams.partitions import Partitions
 from streams.ports import PartitionReader
 
@@ -57,6 +58,9 @@ class Watch:
     async def _look_at(self, number: int) -> None:
         end = await self._end_of(number)
         owned = self._partitions.owned.get(number)
+        if owned is not None and end is not None:
+            behind = max(0, end - offset_of(owned.source_next))
+            metrics.partition_lag.labels(str(number)).set(behind)
         if owned is None or end is None or offset_of(owned.source_next) >= end:
             self._stood.pop(number, None)
             return

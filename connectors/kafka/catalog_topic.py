@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import KafkaException, Producer
 
+from connectors.kafka import metrics
 from domain.errors import Unavailable
 from schemas.catalog import CatalogRecord, catalog_key, encode_catalog_record
 
@@ -112,4 +113,6 @@ class CatalogTopic:
 
 def _unavailable(error: Exception) -> Unavailable:
     cause = error.args[0]
+    name = cause.name() if isinstance(error, KafkaException) else type(error).__name__
+    metrics.produce_errors.labels("relay", name).inc()
     return Unavailable(f"Kafka: {cause.str() if isinstance(error, KafkaException) else cause}")

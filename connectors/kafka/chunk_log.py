@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer
 
+from connectors.kafka import metrics
 from schemas.binary_mode import Headers
 from schemas.rejected import OWN_HEADERS
 
@@ -217,6 +218,7 @@ class ChunkLog:
         sent: asyncio.Future[Any] = await self._producer.send_batch(
             batch, topic, partition=partition
         )
+        sent.add_done_callback(_count_failure)
         return sent
 
 
@@ -251,6 +253,12 @@ def _producers_own(headers: Headers) -> list[tuple[str, bytes | None]]:
 
 def _added(batch: Any, key: bytes | None, value: bytes | None, headers: Any) -> bool:
     return batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is not None
+
+
+def _count_failure(sent: asyncio.Future[Any]) -> None:
+    error = None if sent.cancelled() else sent.exception()
+    if error is not None:
+        metrics.produce_errors.labels("worker", type(error).__name__).inc()
 
 
 async def _end_of(sent: asyncio.Future[Any], records: int) -> int:

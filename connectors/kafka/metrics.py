@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 produce_errors = Counter(
     "meterstream_kafka_produce_errors_total",
@@ -13,4 +13,9 @@ client_errors = Counter(
     "meterstream_kafka_client_errors_total",
     "Troubles with brokers that the api's producer reported, most of which pass, by the library's name of the error.",
     ["error"],
+)
+route_lag = Gauge(
+    "meterstream_route_lag_records",
+    "Records of the raw topic that the route agent has not read yet, as of the last fetch.",
+    ["partition"],
 )

@@ -10,6 +10,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError
 
+from connectors.kafka import metrics
+
 log = logging.getLogger(__name__)
 
 _WAIT_MS = 500
@@ -65,7 +67,10 @@ class RawTopic:
         got = await self._consumer.getmany(
             timeout_ms=_WAIT_MS, max_records=self._options.records_max
         )
-        return {tp.partition: records for tp, records in got.items() if records}
+        found = {tp.partition: records for tp, records in got.items() if records}
+        for number, records in found.items():
+            self._note_lag(number, records[-1].offset + 1)
+        return found
 
     def assigned(self) -> set[int]:
         """The partitions that are ours."""
@@ -82,6 +87,7 @@ class RawTopic:
             self._consumer.seek(tp, offset)
             if paused:
                 self._consumer.pause(tp)
+            self._note_lag(partition, offset)
         except IllegalStateError:  # it is another's by now, who begins at what was committed
             log.info("partition given up while it waited", extra={"partition": partition})
 
@@ -105,7 +111,13 @@ class RawTopic:
 
     async def look_at(self, assigned: Sequence[TopicPartition]) -> None:
         """Remember which of them nobody has read before, as far as is known."""
+        metrics.route_lag.clear()  # those that are another's tell of it there
         self._anew = {tp.partition for tp in assigned if await self._consumer.committed(tp) is None}
+
+    def _note_lag(self, partition: int, offset: int) -> None:
+        end = self._consumer.highwater(self._tp(partition))
+        if end is not None:
+            metrics.route_lag.labels(str(partition)).set(max(0, end - offset))
 
     def _tp(self, partition: int) -> TopicPartition:
         return TopicPartition(self._options.topic, partition)

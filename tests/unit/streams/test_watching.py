@@ -2,6 +2,7 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+from prometheus_client import REGISTRY
 
 from domain.errors import Unavailable
 from schemas.position import position
@@ -62,3 +63,12 @@ async def test_a_partition_that_has_a_reason_to_stand_still_is_left_alone(world,
         await world.watch.look()
 
     assert world.stalls == []
+
+
+async def test_the_lag_is_shown_also_when_nothing_is_fetched(world):
+    world.reader.end = 7
+    world.owned.source_next = position(2, 0)
+
+    await world.watch.look()
+
+    assert REGISTRY.get_sample_value("meterstream_partition_lag_records", {"partition": "0"}) == 5
