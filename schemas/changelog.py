@@ -45,7 +45,7 @@ def encode_chunk(
     week: int,
     base: int,
     stored: Iterable[tuple[int, bytes, bytes]],
-    ids: Sequence[tuple[bytes, int]],
+    ids: Sequence[tuple[bytes, bytes]],
     applied: Iterable[tuple[bytes, bytes]],
     source_next: int,
     newest_ms: int,

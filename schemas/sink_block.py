@@ -12,14 +12,14 @@ from schemas.state import Applied
 
 @dataclass(slots=True, eq=False)
 class EventColumns:
-    """Events as parallel columns; times in Unix seconds and milliseconds, `data` JSON text or ""."""
+    """Events as parallel columns; times in Unix seconds and milliseconds, `datas` JSON text or b""."""
 
     ids: list[str] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
     types: list[str] = field(default_factory=list)
     subjects: list[str] = field(default_factory=list)
     seconds: list[int] = field(default_factory=list)
-    datas: list[str] = field(default_factory=list)
+    datas: list[bytes] = field(default_factory=list)
     ingested_ms: list[int] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
     accepted: list[bool] = field(default_factory=list)

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from hashlib import blake2b
-from typing import Any, NamedTuple, Protocol
+from itertools import chain, repeat
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -30,7 +31,6 @@ _U32 = struct.Struct(">I")
 _U64 = struct.Struct(">Q")
 _VERSION_AND_MINUTE = struct.Struct(">Iq")
 _MINUTE_AND_LENGTH = struct.Struct(">qI")
-_PACKED_ID = struct.Struct(">16sQ")
 _PACKED_BYTES = struct.Struct("16s8s")
 
 _encode = msgspec.msgpack.Encoder(decimal_format="string").encode
@@ -52,28 +52,19 @@ def week_of(appended_ms: int) -> int:
 # -- identity
 
 
-class Identified(Protocol):
-    """What an event's identity is made of, beside its namespace."""
-
-    @property
-    def source(self) -> str: ...  # noqa: D102
-    @property
-    def id(self) -> str: ...  # noqa: D102
-    @property
-    def subject(self) -> str: ...  # noqa: D102
-
-
 def identity(namespace: str, source: str, id_: str, subject: str) -> bytes:
     """The 128-bit identity of an event: msgpack puts its length before every field, so no two tuples give the same bytes."""
     return blake2b(_encode((namespace, source, id_, subject)), digest_size=16).digest()
 
 
-def identities(namespace: str, events: Iterable[Identified]) -> list[bytes]:
-    """The identity of each event."""
+def identities(
+    namespace: str, sources: Iterable[str], ids: Iterable[str], subjects: Iterable[str]
+) -> list[bytes]:
+    """The identity of each event, given by columns."""
     encode = _encode
     return [
-        blake2b(encode((namespace, e.source, e.id, e.subject)), digest_size=16).digest()
-        for e in events
+        blake2b(fields, digest_size=16).digest()
+        for fields in map(encode, zip(repeat(namespace), sources, ids, subjects, strict=False))
     ]
 
 
@@ -195,10 +186,9 @@ def _exact(text: str) -> Exact:
 # -- ids of a chunk
 
 
-def pack_ids(ids: Sequence[tuple[bytes, int]]) -> bytes:
-    """Hash and position of every id of a chunk, 24 bytes each."""
-    pack = _PACKED_ID.pack
-    return b"".join([pack(key, at) for key, at in ids])
+def pack_ids(ids: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Hash and position (`pack_u64`) of every id of a chunk, 24 bytes each."""
+    return b"".join(chain.from_iterable(ids))
 
 
 def iter_packed_ids(packed: bytes) -> Iterator[tuple[bytes, bytes]]:

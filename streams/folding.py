@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from operator import eq
@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 from domain.metering.fold import BucketKey, Grouping, Measure, fill_buckets, groupings, unique_texts
 from domain.metering.meter import Meter
+from domain.metering.reading import Reads
 from domain.metering.rows import Row
 from schemas import state
 from schemas.catalog import MeterRecord, meter_of
 from schemas.changelog import Author, encode_chunk
-from streams import metrics
 from streams.decoded import Decoded
 from streams.ports import LogRecord
 from tables.store import PartitionStore
@@ -80,7 +80,7 @@ class Folded:
     week: int
     accepted_flags: list[bool]
     accepted: int
-    ids: list[tuple[bytes, int]]
+    ids: list[tuple[bytes, bytes]]
     rows: list[ChangedRows] = field(default_factory=list)
     uniques: list[NewUnique] = field(default_factory=list)
     stored: list[tuple[int, bytes, bytes]] = field(default_factory=list)
@@ -99,6 +99,10 @@ class Folded:
         stored = sum([len(key) + len(value) for _, key, value in self.stored])
         applied = sum(len(key) + len(value) for key, value in self.applied)
         return stored + applied + 32 * (len(self.stored) + len(self.applied) + len(self.ids)) + 1024
+
+    def forget_written(self) -> None:
+        """It is on disk: what is left is for the sink, where it may wait."""
+        self.ids, self.stored, self.applied = [], [], []
 
     def changelog(self, author: Author) -> list[LogRecord]:
         """The records of the chunk's one batch in the changelog."""
@@ -183,6 +187,8 @@ class Folder:
         self._caches = {
             (g.event_type, g.paths): {} for found in self._by_type.values() for g in found
         }
+        self.reads = Reads(self._by_type)
+        """What has to be read of the events that are folded next."""
 
     # -- the fold
 
@@ -204,10 +210,10 @@ class Folder:
 
     async def _judge(
         self, decoded: Decoded, slices: Slices
-    ) -> tuple[list[bool], list[tuple[bytes, int]]]:
-        """Which events count: those whose id is not known from an earlier position."""
+    ) -> tuple[list[bool], list[tuple[bytes, bytes]]]:
+        """Which events count: those whose id is not known from an earlier position; the ids of these, as they are stored."""
         flags: list[bool] = []
-        ids: list[tuple[bytes, int]] = []
+        ids: list[tuple[bytes, bytes]] = []
         under_way = self._under_way
         hashes, positions = decoded.hashes, decoded.positions
         for start in range(0, len(hashes), _SEEN_SLICE):
@@ -219,24 +225,17 @@ class Folder:
             ]
             new = list(map(eq, first, at))
             flags += new
-            ids += compress(zip(part, at, strict=True), new)
+            ids += compress(zip(part, map(state.pack_u64, at), strict=True), new)
             await slices.breathe()
         return flags, ids
 
     async def _fill(self, decoded: Decoded, flags: list[bool], slices: Slices) -> None:
-        events, by_type = decoded.events, self._by_type
-        types = [event.type for event in events]
-        subjects = [event.subject for event in events]
-        chosen = [i for i, flag in enumerate(flags) if flag and types[i] in by_type]
+        by_type, types, texts = self._by_type, decoded.types, decoded.columns.texts
+        minutes = [second // 60 for second in decoded.seconds]
+        chosen = list(compress(range(len(flags)), flags))
         for start in range(0, len(chosen), _SEEN_SLICE):
-            fill_buckets(
-                chosen[start : start + _SEEN_SLICE],
-                types,
-                subjects,
-                decoded.seconds,
-                decoded.datas,
-                by_type,
-            )
+            part = chosen[start : start + _SEEN_SLICE]
+            fill_buckets(part, types, decoded.subjects, minutes, texts, by_type)
             await slices.breathe()
 
     async def _fold_grouping(self, grouping: Grouping, folded: Folded, slices: Slices) -> None:
@@ -284,11 +283,12 @@ class Folder:
         folded: Folded,
     ) -> list[_Value]:
         """Fold buckets into the rows of one measure; keys, buckets and rows run in parallel. Returns values to look up."""
-        decoded, fold, find = folded.decoded, measure.fold, measure.find_value
-        positions, seconds, datas = decoded.positions, decoded.seconds, decoded.datas
+        decoded, fold = folded.decoded, measure.fold
+        positions, seconds = decoded.positions, decoded.seconds
+        column = decoded.columns.values.get(measure.value_path, ())
         pack = state.pack_u64
         rows = [
-            fold(known.row, bucket, positions, seconds, datas, find)
+            fold(known.row, bucket, positions, seconds, column)
             for known, bucket in zip(cached, buckets, strict=True)
         ]
         values_stored = state.encode_rows(rows)
@@ -306,7 +306,8 @@ class Folder:
         values: list[_Value] = []
         if measure.counts_uniques:
             for key, bucket, known in zip(keys, buckets, cached, strict=True):
-                values += self._new_values(measure, key, known, bucket, decoded)
+                texts = unique_texts(bucket, column)
+                values += self._new_values(measure, key, known, texts, positions[bucket[-1]])
         return values
 
     def _new_values(
@@ -314,15 +315,13 @@ class Folder:
         measure: Measure,
         key: BucketKey,
         cached: _CachedRow,
-        bucket: list[int],
-        decoded: Decoded,
+        texts: Iterable[str],
+        last: int,
     ) -> list[_Value]:
         """The values of a bucket that are not known from memory; whether the state has them is asked for many at once."""
-        assert measure.find_value is not None
-        last = decoded.positions[bucket[-1]]
         row_key = cached.key[1:]
         found = []
-        for text in unique_texts(bucket, decoded.datas, measure.find_value):
+        for text in texts:
             value = state.value_hash(text)
             unique_key = state.unique_key(row_key, value)
             if unique_key not in self._known_uniques:
@@ -394,58 +393,3 @@ class Folder:
             self.on_disk = self._store.applied()
         for key, _ in folded.ids:
             del self._under_way[key]
-
-
-def stored_changes(
-    store: PartitionStore, decoded: Decoded
-) -> tuple[list[bool], list[ChangedRows], list[NewUnique]]:
-    """What folding `decoded` had done, read back from the state: verdicts, rows as they are now, values of UNIQUE_COUNT."""
-    seen = store.seen(decoded.hashes)
-    flags = [stored == at for stored, at in zip(seen, decoded.positions, strict=True)]
-    rows: list[ChangedRows] = []
-    uniques: list[NewUnique] = []
-    types = [event.type for event in decoded.events]
-    subjects = [event.subject for event in decoded.events]
-    for applied in store.applied():
-        by_type = groupings([meter_of(applied.meter)])
-        counted = [
-            i
-            for i, at in enumerate(decoded.positions)
-            if flags[i]
-            and types[i] in by_type
-            and applied.start <= at
-            and (applied.until is None or at < applied.until)
-        ]
-        fill_buckets(counted, types, subjects, decoded.seconds, decoded.datas, by_type)
-        for grouping in (g for found in by_type.values() for g in found):
-            _read_back(store, grouping, decoded, rows, uniques)
-    return flags, rows, uniques
-
-
-def _read_back(
-    store: PartitionStore,
-    grouping: Grouping,
-    decoded: Decoded,
-    rows: list[ChangedRows],
-    uniques: list[NewUnique],
-) -> None:
-    (measure,) = grouping.measures
-    meter = measure.meter
-    prefix = state.row_key_prefix(meter.id, meter.version)
-    keys = list(grouping.buckets)
-    kept: list[tuple[BucketKey, Row]] = []
-    found = store.rows_of_all_weeks([prefix + state.row_key_body(*key) for key in keys])
-    for key, stored in zip(keys, found, strict=True):
-        if not stored:
-            # It went with its week. That waits for the sink, so ClickHouse has the row, unless it lost it.
-            metrics.sink_rows_missing.inc()
-            continue
-        # More than one: the first was shut before its week goes, and what came later began anew.
-        kept += [(key, state.decode_row(value)) for value in stored]
-        if measure.counts_uniques and measure.find_value is not None:
-            bucket = grouping.buckets[key]
-            for text in unique_texts(bucket, decoded.datas, measure.find_value):
-                uniques.append(
-                    NewUnique(meter, key, state.value_hash(text), decoded.positions[bucket[-1]])
-                )
-    rows.append(ChangedRows(meter, [key for key, _ in kept], [row for _, row in kept]))

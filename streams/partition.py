@@ -23,7 +23,9 @@ from schemas.changelog import Author, encode_expiry, with_marker
 from schemas.position import offset_of, record_start
 from schemas.state import Applied
 from streams import metrics
-from streams.decoded import Decoded, Record, decode
+from streams.decoded import Decoded, Record
+from streams.decoding import decode
+from streams.fates import tell_chunk
 from streams.folding import Folded, Folder
 from streams.ports import ChunkLog, LogRecord
 from streams.steps import Step, StepHook
@@ -216,6 +218,7 @@ class Partition:
                 partition=self.partition,
                 owner_of=self._owner_of,
                 not_before=folder.next,
+                reads=folder.reads,
                 hand_over=self._options.hand_over,
             )
         decoded.first = folder.next
@@ -237,10 +240,11 @@ class Partition:
             self._room.release()
             await self._start_smaller(decoded, acknowledge)
             return
-        decoded.forget_data()
+        decoded.forget_read()
         others = []
         if folded.usage:
             others.append(_watched(await self._log.append_usage(self.partition, folded.usage)))
+            folded.usage = []
         if decoded.rejected:
             sent = await self._log.append_rejected(self.partition, decoded.rejected)
             others.append(_watched(sent))
@@ -259,14 +263,14 @@ class Partition:
 
     async def _start_smaller(self, decoded: Decoded, acknowledge: Acknowledge | None) -> None:
         """Fold again, in halves, what does not fit into one batch of the changelog; one event that does not is rejected."""
-        if not decoded.events:
+        if not decoded.count:
             raise InvariantBroken(
                 "the catalog's changes do not fit into one batch of the changelog"
             )
         await self._landed.wait()
         self._folder = self._new_folder()
-        if len(decoded.events) > 1:
-            parts = list(decoded.cut((len(decoded.events) + 1) // 2))
+        if decoded.count > 1:
+            parts = list(decoded.cut((decoded.count + 1) // 2))
         else:
             bound = self._options.changelog_bytes_max
             parts = [
@@ -318,6 +322,8 @@ class Partition:
             self._folder.apply(folded, changelog_next=end, generation=self._writer)
         self._reached(Step.CHUNK_APPLIED)
         metrics.observe_chunk(self.partition, folded, changelog_end=end, ids=self.store.ids)
+        tell_chunk(self.partition, folded)
+        folded.forget_written()
         self._on_applied(self.partition, folded)
         if flight.acknowledge is not None:
             await flight.acknowledge()

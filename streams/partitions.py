@@ -43,23 +43,22 @@ class Topics:
     partitions: int
 
 
-class Owners:
-    """Which partition a subject belongs to, remembered for the subjects seen lately."""
+class Owners(dict[str, int]):
+    """Which partition a subject belongs to, remembered for the subjects seen lately: a dict, so that asking is one lookup."""
 
     def __init__(self, partitions: int, remembered_max: int = 500_000) -> None:
+        super().__init__()
         self._partitions = partitions
         self._max = remembered_max
-        self._known: dict[str, int] = {}
+        self.of: Callable[[str], int] = self.__getitem__
+        """The partition of a subject (murmur2 over its UTF-8 bytes)."""
 
-    def of(self, subject: str) -> int:
-        """The partition of `subject` (murmur2 over its UTF-8 bytes)."""
-        owner = self._known.get(subject)
-        if owner is None:
-            owner = partition_of(subject.encode(), self._partitions)
-            if len(subject) <= _REMEMBERED_LENGTH_MAX:
-                if len(self._known) >= self._max:
-                    self._known.clear()
-                self._known[subject] = owner
+    def __missing__(self, subject: str) -> int:
+        owner = partition_of(subject.encode(), self._partitions)
+        if len(subject) <= _REMEMBERED_LENGTH_MAX:
+            if len(self) >= self._max:
+                self.clear()
+            self[subject] = owner
         return owner
 
 
@@ -184,8 +183,10 @@ class Partitions:
         await self._stop_expiring()
         if self._sink is not None:
             await self._sink.give_up()
-        for owned in self.owned.values():
+        for number, owned in self.owned.items():
             await owned.close()
+            if number not in mine:
+                metrics.forget_partition(number)
         self.owned.clear()
         self._buffer(0)
         for number in mine:

@@ -19,7 +19,9 @@ from domain.errors import Refused
 from schemas.avro_records import schema_id
 from schemas.position import offset_of
 from streams import metrics
-from streams.decoded import Decoded, ForwardedEvent, Record, RejectedEvent, decode
+from streams.decoded import Decoded, ForwardedEvent, Record, RejectedEvent
+from streams.decoding import decode
+from streams.fates import tell_refused
 from streams.fetched_schemas import FetchedSchemas, Found
 from streams.ports import RouteLog
 from streams.steps import Step, StepHook
@@ -129,6 +131,7 @@ class Router:
                 sent.append(await self._log.append_forwarded(decoded.forwarded))
             if decoded.rejected:
                 sent.append(await self._log.append_rejected(partition, decoded.rejected))
+            tell_refused(partition, decoded.rejected)
             done[partition] = ready[-1].offset + 1
             _count(decoded)
         self._reached(Step.ROUTE_SENT)
@@ -243,5 +246,4 @@ def _why(id: int, found: Found) -> Refused:
 def _count(decoded: Decoded) -> None:
     metrics.routed.labels("forwarded").inc(len(decoded.forwarded))
     metrics.routed.labels("rejected").inc(len(decoded.rejected))
-    for event in decoded.rejected:
-        metrics.rejected.labels(event.code).inc()
+    metrics.count_rejected(decoded.rejected)

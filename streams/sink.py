@@ -28,12 +28,14 @@ from domain.metering.fold import BucketKey
 from domain.metering.rows import Row
 from schemas.position import offset_of, record_start
 from schemas.sink_block import Block, BlockRow, BlockUnique, EventColumns
-from schemas.state import SinkPlan
+from schemas.state import Applied, SinkPlan
 from streams import metrics
-from streams.decoded import Decoded, decode
-from streams.folding import ChangedRows, Folded, NewUnique, stored_changes
+from streams.decoded import Decoded
+from streams.decoding import decode
+from streams.folding import ChangedRows, Folded, NewUnique
 from streams.partition import Partition
 from streams.ports import PartitionReader, UsageWriter
+from streams.read_back import reads_of, stored_changes
 from streams.steps import Step, StepHook
 
 log = logging.getLogger(__name__)
@@ -92,14 +94,13 @@ class PartitionSink:
         ):
             return
         too_many = (
-            self._queued + len(decoded.events) > self._options.buffer_events_max
-            and self._queued > 0
+            self._queued + decoded.count > self._options.buffer_events_max and self._queued > 0
         )
         if decoded.first > self._queue_next or too_many:
             self._forget_queue()
         else:
             self._queue.append(folded)
-            self._queued += len(decoded.events)
+            self._queued += decoded.count
             self._queue_next = max(self._queue_next, decoded.next)
         self._wake.set()
 
@@ -115,8 +116,6 @@ class PartitionSink:
         )
         self._moved.set()
         while True:
-            behind = self._partition.source_next - self.next
-            metrics.sink_behind.labels(str(self._partition.partition)).set(max(0, behind) >> 20)
             if self._queue_next is None:
                 await self._catch_up()
             elif self._queue:
@@ -149,11 +148,10 @@ class PartitionSink:
         chunks: list[Folded] = []
         events = 0
         while self._queue and (
-            not chunks
-            or events + len(self._queue[0].decoded.events) <= self._options.block_events_max
+            not chunks or events + self._queue[0].decoded.count <= self._options.block_events_max
         ):
             chunk = self._queue.popleft()
-            events += len(chunk.decoded.events)
+            events += chunk.decoded.count
             chunks.append(chunk)
         self._queued -= events
         columns = EventColumns()
@@ -185,9 +183,10 @@ class PartitionSink:
         topic, number = self._options.topic, self._partition.partition
         last = offset_of(end) if end == record_start(offset_of(end)) else offset_of(end) + 1
         async for records, position in self._reader.read(topic, number, offset_of(self.next), last):
+            applied = self._partition.store.applied()
             if not records:
                 decoded = Decoded(self.next, min(record_start(position), end))
-                await self._write_stored(decoded)
+                await self._write_stored(decoded, applied)
                 continue
             decoded = decode(
                 records,
@@ -195,14 +194,15 @@ class PartitionSink:
                 partition=number,
                 owner_of=self._owner_of,
                 not_before=self.next,
+                reads=reads_of(applied),
             )
             for part in decoded.before(end).cut(self._options.block_events_max):
-                await self._write_stored(part)
+                await self._write_stored(part, applied)
 
-    async def _write_stored(self, decoded: Decoded) -> None:
+    async def _write_stored(self, decoded: Decoded, applied: Sequence[Applied]) -> None:
         if decoded.next <= self.next:
             return
-        flags, rows, uniques = stored_changes(self._partition.store, decoded)
+        flags, rows, uniques = stored_changes(self._partition.store, decoded, applied)
         columns = EventColumns()
         add_events(columns, decoded, flags)
         await self._write(columns, rows, uniques, decoded.next, decoded.newest_ms)
@@ -369,12 +369,11 @@ async def until_available(call: Callable[[], Awaitable[T]], retry_s_max: float) 
 
 def add_events(columns: EventColumns, decoded: Decoded, flags: Sequence[bool]) -> None:
     """Append the decoded events to the columns."""
-    events = decoded.events
-    columns.ids += [event.id for event in events]
-    columns.sources += [event.source for event in events]
-    columns.types += [event.type for event in events]
-    columns.subjects += [event.subject for event in events]
-    columns.datas += [str(event.data, "utf-8") for event in events]
+    columns.ids += decoded.ids
+    columns.sources += decoded.sources
+    columns.types += decoded.types
+    columns.subjects += decoded.subjects
+    columns.datas += decoded.texts
     columns.seconds += decoded.seconds
     columns.ingested_ms += decoded.appended_ms
     columns.positions += decoded.positions

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from operator import itemgetter
 
 from rocksdict import WriteBatch
@@ -17,6 +17,7 @@ LEFT_OUT = b"z"
 STAMP = b"stamp"
 
 _key_of = itemgetter(0)
+_stored_key = itemgetter(1)
 
 
 def _first_byte(entry: tuple[bytes, bytes]) -> int:
@@ -33,6 +34,14 @@ class StateBatch:
         self._ids: dict[int, int] = {}
         self.ids = 0
         """Ids that the batch adds."""
+
+    def put_stored(self, stored: Sequence[tuple[int, bytes, bytes]]) -> None:
+        """Store (week, key, value) of rows and values of UNIQUE_COUNT; of two with one key the later one counts."""
+        put, handles = self._puts.put, {}
+        for week in {week for week, _, _ in stored}:
+            handles[week] = self._weeks.need(week).handle
+        for week, key, value in sorted(stored, key=_stored_key):
+            put(key, value, handles[week])
 
     def put_entries(self, week: int, entries: Iterable[tuple[bytes, bytes]]) -> None:
         """Store keys and values of rows and values of UNIQUE_COUNT."""

@@ -156,6 +156,12 @@ class PartitionStore:
         """How many ids the state holds."""
         return self._weeks.ids
 
+    @property
+    def estimated_keys(self) -> int:
+        """About how many keys there are: ids, rows of usage, distinct values."""
+        with self._rocksdb():
+            return self._weeks.estimated_keys()
+
     def claim(self, topic_id: str, partition: int) -> None:
         """The state belongs to this topic and partition; StateOfAnotherTopic when it belongs to another one."""
         stamp = self._stamp
@@ -257,7 +263,7 @@ class PartitionStore:
         week: int,
         base: int,
         stored: Sequence[tuple[int, bytes, bytes]],
-        ids: Sequence[tuple[bytes, int]],
+        ids: Sequence[tuple[bytes, bytes]],
         applied: Sequence[tuple[bytes, bytes]],
         source_next: int,
         changelog_next: int,
@@ -266,7 +272,7 @@ class PartitionStore:
     ) -> None:
         """One chunk of positions `[base, source_next)`, in one WriteBatch, after the log has it (`encode_chunk`).
 
-        `stored` are (week, key, value) of rows and uniques, `ids` (hash, position) in log order; `changelog_next` is
+        `stored` are (week, key, value) of rows and uniques, `ids` (hash, packed position) in log order; `changelog_next` is
         the offset after the chunk's batch. The generation is remembered, not compared: a group that was empty for long
         starts again from 1.
         """
@@ -274,15 +280,9 @@ class PartitionStore:
         self._check_chunk(base, source_next, ids)
         self._check_log(len(stored) + bool(ids) + len(applied) + 1, changelog_next)
         batch = StateBatch(self._weeks)
-        by_week: dict[int, dict[bytes, bytes]] = {}
-        for in_week, key, value in stored:
-            by_week.setdefault(in_week, {})[key] = value
-        for in_week, entries in by_week.items():
-            batch.put_entries(in_week, entries.items())
+        batch.put_stored(stored)
         if ids:
-            pack = state.pack_u64
-            chunk = changelog.chunk_key(base, generation)
-            batch.put_ids(week, chunk, [(key, pack(at)) for key, at in ids])
+            batch.put_ids(week, changelog.chunk_key(base, generation), ids)
         for key, value in applied:
             batch.put_applied(key, value)
         self.write(
@@ -297,10 +297,11 @@ class PartitionStore:
             ),
         )
 
-    def _check_chunk(self, base: int, source_next: int, ids: Sequence[tuple[bytes, int]]) -> None:
+    def _check_chunk(self, base: int, source_next: int, ids: Sequence[tuple[bytes, bytes]]) -> None:
         self.require_complete()
         stamp = self._stamp
-        outside = ids and not base <= ids[0][1] <= ids[-1][1] < source_next
+        unpack = state.unpack_u64
+        outside = ids and not base <= unpack(ids[0][1]) <= unpack(ids[-1][1]) < source_next
         if not stamp.source_next <= base <= source_next or outside:
             raise InvariantBroken(
                 f"{self._path}: chunk of positions [{base}, {source_next}) after {stamp}"

@@ -17,7 +17,8 @@ from schemas import changelog
 from schemas.changelog import Author
 from schemas.position import offset_of, record_start
 from schemas.state import decode_marker
-from streams.decoded import Decoded, decode
+from streams.decoded import Decoded
+from streams.decoding import NOTHING_READ, decode
 from streams.folding import Folded, Folder
 from tables.mending import to_mend
 from tables.restore import Restorer
@@ -125,7 +126,7 @@ class Worker:
         start = offset_of(self.folder.next)
         source = [r for r in self.world.source if r.offset >= start][:records]
         if source:
-            for part in self.world.decode(source, self.folder.next).cut(cut):
+            for part in self.world.decode(source, self.folder.next, self.folder.reads).cut(cut):
                 self._fold(part)
 
     def activate(self, meters) -> None:
@@ -179,13 +180,14 @@ class World:
         self.deaths = 0
         self._made = 0
 
-    def decode(self, records, not_before=0) -> Decoded:
+    def decode(self, records, not_before=0, reads=NOTHING_READ) -> Decoded:
         return decode(
             records,
             namespace=NAMESPACE,
             partition=PARTITION,
             owner_of=lambda subject: PARTITION + (subject == ELSEWHERE),
             not_before=not_before,
+            reads=reads,
         )
 
     def start(

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from aiokafka.consumer import fetcher
+from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
 
@@ -19,6 +20,7 @@ def take_any_header_names() -> None:
     """For every consumer that this process makes from here on. Doing it again changes nothing."""
     fetcher.MemoryRecords = _Records
     fetcher.PartitionRecords = _PartitionRecords
+    fetcher.FetchResult = _FetchResult
 
 
 class _Records(MemoryRecords):  # type: ignore[misc]  # aiokafka has no types
@@ -29,11 +31,32 @@ class _Records(MemoryRecords):  # type: ignore[misc]  # aiokafka has no types
         self.data = data
 
 
+class _FetchResult(fetcher.FetchResult):  # type: ignore[misc]
+    """What a fetch brought for one partition."""
+
+    _partition_records: Any
+
+    def getall(self, max_records: int | None = None) -> list[Any]:
+        """The records that were not taken yet, at most `max_records`."""
+        records = self._partition_records
+        if max_records is not None or records is None or not records.as_parsed:
+            return list(super().getall(max_records))
+        if not self.check_assignment(self._topic_partition):
+            return []
+        found: list[Any] = records.take_all()
+        self._update_position()
+        self._partition_records = None
+        return found
+
+
 class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
     """The records of a fetch, one after the other."""
 
     _records: Any
     _records_iterator: Any
+    next_fetch_offset: int
+    as_parsed = False
+    """Whether the reader takes records as they were parsed (streams/parsed_records.py)."""
 
     def __next__(self) -> Any:
         try:
@@ -45,6 +68,29 @@ class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             self._records = _ReplacingRecords(self._records.data, self.next_fetch_offset)
             self._records_iterator = self._unpack_records()
             return next(self)
+
+    def take_all(self) -> list[Any]:
+        """The records that are left, as they were parsed: batch by batch, in a tenth of the time."""
+        found: list[Any] = []
+        if self._isolation_level == fetcher.READ_COMMITTED:
+            found += self
+            return found
+        while self._records.has_next():
+            batch = self._records.next_batch()
+            if self._check_crcs and not batch.validate_crc():
+                raise CorruptRecordException(f"Invalid CRC - {self._tp}")
+            if not batch.is_control_batch:
+                try:
+                    records = list(batch)
+                except UnicodeDecodeError:
+                    self._records = _ReplacingRecords(self._records.data, self.next_fetch_offset)
+                    continue
+                start = self.next_fetch_offset
+                if records and records[0].offset < start:
+                    records = [record for record in records if record.offset >= start]
+                found += records
+            self.next_fetch_offset = batch.next_offset
+        return found
 
 
 class _ReplacingRecords(_MemoryRecordsPy):  # type: ignore[misc]

@@ -128,21 +128,15 @@ def _fold_bucket(
     measure: Measure, events: Sequence[Event], value_hash: Callable[[str], bytes]
 ) -> Part:
     indexes = list(range(len(events)))
-    datas = [event.data for event in events]
+    find = measure.find_value
+    values = [None if find is None else find(event.data) for event in events]
     row = measure.fold(
-        None,
-        indexes,
-        [e.position for e in events],
-        [e.second for e in events],
-        datas,
-        measure.find_value,
+        None, indexes, [e.position for e in events], [e.second for e in events], values
     )
     minutes = [event.second // 60 for event in events]
     part = Part(row, min(minutes), max(minutes))
-    if measure.counts_uniques and measure.find_value is not None:
-        part.hashes = {
-            value_hash(text) for text in unique_texts(indexes, datas, measure.find_value)
-        }
+    if measure.counts_uniques:
+        part.hashes = {value_hash(text) for text in unique_texts(indexes, values)}
     return part
 
 

@@ -1,12 +1,12 @@
 """The fold: usage events of one chunk into rows of usage. Pure, and the hot path of the worker.
 
-Events arrive as parallel lists (positions, seconds, data), in the order of the log; a bucket holds the indexes of the
-events that share a row key, so that each row is read, changed and written once a chunk however many events fall into it.
+Events arrive as parallel lists (positions, seconds, the columns of reading.py), in the order of the log; a bucket holds the
+indexes of the events that share a row key, so that each row is read, changed and written once a chunk however many events fall into it.
 Meters of one event type that group alike share their buckets. Source: docs/internals.md, "Row of usage".
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from domain.metering.jsonpath import compile_path
@@ -29,6 +29,11 @@ class Measure:
     find_value: Callable[[object], object] | None
     fold: Callable[..., Row]
     counts_uniques: bool
+
+    @property
+    def value_path(self) -> str:
+        """The path that values are read from, "" for COUNT."""
+        return self.meter.value_property or ""
 
 
 @dataclass(slots=True, eq=False)
@@ -76,45 +81,38 @@ def _measure(meter: Meter) -> Measure:
 
 
 def fill_buckets(
-    indexes: Iterable[int],
+    indexes: Sequence[int],
     types: Sequence[str],
     subjects: Sequence[str],
-    seconds: Sequence[int],
-    datas: Sequence[object],
+    minutes: Sequence[int],
+    texts: Mapping[str, Sequence[str | None]],
     by_type: dict[str, tuple[Grouping, ...]],
 ) -> None:
-    """Put every event index into the bucket of each grouping of its type."""
-    wanted = list(indexes)
+    """Put every event index into the bucket of each grouping of its type; `texts` are the group values by path."""
     for event_type, found in by_type.items():
-        mine = [i for i in wanted if types[i] == event_type]
-        pairs = [(subjects[i], seconds[i] // 60) for i in mine]
+        mine = [i for i in indexes if types[i] == event_type]
         for grouping in found:
             buckets = grouping.buckets
-            groups = _group_values(grouping.find_groups, [datas[i] for i in mine])
-            for i, (subject, minute), values in zip(mine, pairs, groups, strict=True):
-                buckets[subject, minute, values].append(i)
+            for i, values in zip(mine, _group_values(grouping.paths, texts, mine), strict=True):
+                buckets[subjects[i], minutes[i], values].append(i)
 
 
 def _group_values(
-    finders: Sequence[Callable[[object], object]], datas: Sequence[object]
+    paths: Sequence[str], texts: Mapping[str, Sequence[str | None]], mine: Sequence[int]
 ) -> Iterable[tuple[str, ...]]:
-    """The group values of each event's data."""
-    if not finders:
-        return [()] * len(datas)
-    columns = [
-        [value if type(value) is str else json_text(value) for value in map(find, datas)]
-        for find in finders
-    ]
-    return zip(*columns, strict=True)
+    """The group values of each of the events."""
+    if not paths:
+        return [()] * len(mine)
+    columns = [texts[path] for path in paths]
+    return zip(*[[column[i] for i in mine] for column in columns], strict=True)
 
 
 def fold_count(
     row: Row | None,
-    bucket: list[int],
+    bucket: Sequence[int],
     positions: Sequence[int],
     seconds: Sequence[int],
-    datas: Sequence[object],
-    find: Callable[[object], object] | None,
+    values: Sequence[object],
 ) -> Row:
     """The row with the bucket's events counted; their values are not looked at."""
     last = positions[bucket[-1]]
@@ -124,11 +122,10 @@ def fold_count(
 
 def fold_numeric(
     row: Row | None,
-    bucket: list[int],
+    bucket: Sequence[int],
     positions: Sequence[int],
     seconds: Sequence[int],
-    datas: Sequence[object],
-    find: Callable[[object], object],
+    values: Sequence[object],
 ) -> Row:
     """The row with the bucket's values added: what is not a number counts as an event only."""
     epoch, count, numeric = positions[bucket[0]], 0, 0
@@ -139,7 +136,7 @@ def fold_numeric(
     if row is not None:
         epoch, _, count, numeric, total, outside, least, most, _ = row
     for i in bucket:
-        value = find(datas[i])
+        value = values[i]
         if type(value) is not int or not -EXACT_LIMIT < value < EXACT_LIMIT:
             number = read_number(value)
             if number is None:
@@ -162,11 +159,10 @@ def fold_numeric(
 
 def fold_latest(
     row: Row | None,
-    bucket: list[int],
+    bucket: Sequence[int],
     positions: Sequence[int],
     seconds: Sequence[int],
-    datas: Sequence[object],
-    find: Callable[[object], object],
+    values: Sequence[object],
 ) -> Row:
     """The row with the number of the greatest (event second, position) kept.
 
@@ -174,7 +170,7 @@ def fold_latest(
     """
     epoch, _, count, numeric, _, _, _, _, latest = row or _empty(positions[bucket[0]])
     for i in bucket:
-        number = read_number(find(datas[i]))
+        number = read_number(values[i])
         if number is None:
             continue
         numeric += 1
@@ -184,13 +180,11 @@ def fold_latest(
     return Row(epoch, positions[bucket[-1]], count + len(bucket), numeric, latest=latest)
 
 
-def unique_texts(
-    bucket: list[int], datas: Sequence[object], find: Callable[[object], object]
-) -> set[str]:
+def unique_texts(bucket: Iterable[int], values: Sequence[object]) -> set[str]:
     """The distinct value texts of a bucket: null is no value, a missing property is the empty text."""
     found: set[str] = set()
     for i in bucket:
-        value = find(datas[i])
+        value = values[i]
         if value is not None:
             found.add(value if type(value) is str else json_text(value))
     return found

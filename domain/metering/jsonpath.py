@@ -7,7 +7,7 @@ tests/contract/test_jsonpath_against_chdb.py.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -49,6 +49,13 @@ class JsonPath:
     text: str
     steps: tuple[Step, ...]
     find: Find
+
+    def find_all(self, objects: Sequence[Mapping[str, object]]) -> list[object]:
+        """What `find` gives for each of many JSON objects."""
+        if len(self.steps) == 1 and isinstance(self.steps[0], str):
+            name = self.steps[0]
+            return [one.get(name, MISSING) for one in objects]
+        return list(map(self.find, objects))
 
 
 @lru_cache(maxsize=4096)

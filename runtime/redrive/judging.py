@@ -11,7 +11,8 @@ from domain.errors import Refused
 from domain.metering.rejected import RejectedRecord
 from schemas.avro_schemas import STORED, Schemas
 from schemas.binary_mode import PREFIX, Headers, is_binary
-from streams.decoded import ForwardedEvent, decode
+from streams.decoded import ForwardedEvent
+from streams.decoding import decode
 
 SETTABLE = ("source", "specversion", "subject", "time", "type")
 """Attributes that can be set on the way; not the id, by which an event counts once."""

@@ -114,10 +114,13 @@ def rows_of(changelog: Changelog, partition: int, chunk: int) -> Iterator[tuple[
             yield week, prefix + body, value
 
 
-def ids_of(changelog: Changelog, partition: int, chunk: int) -> list[tuple[bytes, int]]:
-    """(hash, position) of the ids of a chunk."""
+def ids_of(changelog: Changelog, partition: int, chunk: int) -> list[tuple[bytes, bytes]]:
+    """(hash, packed position) of the ids of a chunk."""
     return [
-        (hashlib.blake2b(b"%d/%d" % (partition, n), digest_size=16).digest(), position)
+        (
+            hashlib.blake2b(b"%d/%d" % (partition, n), digest_size=16).digest(),
+            state.pack_u64(position),
+        )
         for position, n in enumerate(_numbers(changelog, chunk), chunk << 20)
     ]
 

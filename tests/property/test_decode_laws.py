@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.position import record_start
-from streams.decoded import decode
+from streams.decoding import decode
 from tests.avro_events import VERSION_1, VERSION_2, confluent, single_object
 from tests.builders import an_event
 
@@ -103,7 +103,18 @@ def test_records_decoded_together_are_as_records_decoded_alone(log, skipped):
     together = decoded_as_one(records, not_before)
 
     alone = [decoded_as_one([record], not_before) for record in records]
-    for name in ("positions", "events", "seconds", "datas", "hashes", "appended_ms", "rejected"):
+    for name in (
+        "positions",
+        "ids",
+        "sources",
+        "types",
+        "subjects",
+        "seconds",
+        "texts",
+        "hashes",
+        "appended_ms",
+        "rejected",
+    ):
         assert getattr(together, name) == [x for one in alone for x in getattr(one, name)], name
     assert together.forwarded == [x for one in alone for x in one.forwarded]
     assert together.handed_over == [x for one in alone for x in one.handed_over]
@@ -120,6 +131,6 @@ def test_records_decoded_together_are_as_records_decoded_alone(log, skipped):
 def test_a_log_of_plain_events_is_decoded_whole(log):
     decoded = decoded_as_one(records_of(log), 0)
 
-    assert len(decoded.events) == len(log)
+    assert decoded.count == len(log)
     assert not decoded.rejected
     assert not decoded.forwarded

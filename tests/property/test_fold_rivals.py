@@ -23,7 +23,7 @@ from schemas import state
 from schemas.catalog import meter_of
 from schemas.position import position
 from schemas.state import WEEK_MS
-from streams.folding import stored_changes
+from streams.read_back import reads_of, stored_changes
 from tables.store import PartitionStore, StoreOptions
 from tests import oracle
 from tests.builders import ULIDS, a_meter_record
@@ -275,8 +275,9 @@ def stored_rows(last):
 
 def assert_read_back(world, last):
     """The sink, reading the log again, finds the same verdicts and the rows as they are."""
-    decoded = world.decode(world.source)
-    flags, rows, uniques = stored_changes(last.store, decoded)
+    applied = last.store.applied()
+    decoded = world.decode(world.source, reads=reads_of(applied))
+    flags, rows, uniques = stored_changes(last.store, decoded, applied)
     found, known = stored_rows(last)
     assert sum(flags) == len(set(decoded.hashes))
     for changed in rows:

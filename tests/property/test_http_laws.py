@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.cloudevents import decode_record
 from schemas.partitioner import partition_of
-from streams.decoded import decode
+from streams.decoding import decode
 from tests.api_app import AnApp
 from tests.builders import NOON, an_event
 
@@ -186,7 +186,7 @@ def test_what_is_taken_a_worker_judges_and_takes_but_for_its_time(members):
     status, records = asyncio.run(send())
     decoded = [judged(partition, value) for partition, _, value in records]
 
-    taken = sum(len(one.events) for one in decoded)
+    taken = sum(one.count for one in decoded)
     rejected = [event for one in decoded for event in one.rejected]
     assert taken + len(rejected) == (2 if status == 204 else 0)
     assert all(event.code == "time_out_of_range" for event in rejected)

@@ -42,7 +42,7 @@ def write(store, number):
         week=week,
         base=number,
         stored=rows,
-        ids=[(number.to_bytes(16, "big"), number)],
+        ids=[(number.to_bytes(16, "big"), state.pack_u64(number))],
         applied=[],
         source_next=number + 1,
         changelog_next=store.changelog_next + 4,

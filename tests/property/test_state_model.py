@@ -49,7 +49,7 @@ class StoreAgreesWithADictionary(RuleBasedStateMachine):
         self.newest_ms += weeks_on * WEEK_MS
         week = state.week_of(self.newest_ms)
         base = self.source_next + gap
-        placed = [(key, base + i) for i, key in enumerate(ids)]
+        placed = [(key, state.pack_u64(base + i)) for i, key in enumerate(ids)]
         stored = [(week, kind + key, value) for (kind, key), value in entries.items()]
         applied = []
         if version is not None:
@@ -71,7 +71,7 @@ class StoreAgreesWithADictionary(RuleBasedStateMachine):
             newest_ms=self.newest_ms,
         )
 
-        self.ids[week].update(placed)
+        self.ids[week].update((key, state.unpack_u64(at)) for key, at in placed)
         self.entries[week].update({key: value for _, key, value in stored})
         if ids:
             self.chunks[week].add(changelog.chunk_key(base, self.generation))

@@ -159,13 +159,12 @@ def _fold(rnd: random.Random, story: Story) -> None:
             known = story.rows.get(key)
             if known is not None and rnd.random() < 0.15:
                 known = None
-            row = measure.fold(
-                known, [0], [s.position], [event.second], [event.data], measure.find_value
-            )
+            values = [measure.find_value and measure.find_value(event.data)]
+            row = measure.fold(known, [0], [s.position], [event.second], values)
             story.rows[key] = row
             story.versions[key, row.epoch].append(row)
             if measure.counts_uniques:
-                for text in unique_texts([0], [event.data], measure.find_value):
+                for text in unique_texts([0], values):
                     story.uniques.setdefault((*key, value_hash(text)), s.position)
 
 

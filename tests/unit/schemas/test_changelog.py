@@ -4,7 +4,7 @@ import pytest
 
 from schemas import changelog
 from schemas.changelog import Author, encode_chunk, encode_expiry
-from schemas.state import decode_marker
+from schemas.state import decode_marker, pack_u64
 
 AUTHOR = Author(topic_id="t", partition=1, generation=2, begins_at=30)
 BODY = {"week": 3, "source_next": 9, "newest_ms": 8}
@@ -15,7 +15,7 @@ def test_the_records_of_a_chunk():
         AUTHOR,
         base=5,
         stored=[(3, b"rkey", b"row"), (2, b"ukey", b"")],
-        ids=[(b"h" * 16, 5), (b"g" * 16, 6)],
+        ids=[(b"h" * 16, pack_u64(5)), (b"g" * 16, pack_u64(6))],
         applied=[(b"meter", b"{}")],
         **BODY,
     )

@@ -91,7 +91,7 @@ def test_fields_that_run_together_are_different_identities():
 
 @given(st.lists(st.tuples(st.binary(min_size=16, max_size=16), position), max_size=5))
 def test_packed_ids_read_back_as_they_are_stored(ids):
-    packed = state.pack_ids(ids)
+    packed = state.pack_ids([(key, state.pack_u64(at)) for key, at in ids])
 
     assert len(packed) == 24 * len(ids)
     assert [(key, state.unpack_u64(at)) for key, at in state.iter_packed_ids(packed)] == ids

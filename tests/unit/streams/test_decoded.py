@@ -2,12 +2,8 @@ import msgspec
 import pytest
 
 from schemas.position import position
-from streams.decoded import (
-    FORWARDED_BYTES_MAX,
-    HANDED_OVER_BESIDE_BYTES_MAX,
-    HandedOver,
-    decode,
-)
+from streams.decoded import HandedOver
+from streams.decoding import FORWARDED_BYTES_MAX, HANDED_OVER_BESIDE_BYTES_MAX, decode
 from tests.builders import an_event
 from tests.unit.streams.fakes import ARecord
 
@@ -42,7 +38,7 @@ def decoded(*values, owner=0, not_before=0, offset=0, headers=(), **more):
 def test_one_bad_event_refuses_its_whole_array_and_nothing_else(bad):
     found = decoded([an_event("a"), bad], an_event("c"))
 
-    assert [event.id for event in found.events] == ["c"]
+    assert found.ids == ["c"]
     assert [(r.position, r.field and r.field[:4]) for r in found.rejected] == [(0, "$[1]")]
     assert found.rejected[0].value == msgspec.json.encode([an_event("a"), bad])
 
@@ -50,7 +46,7 @@ def test_one_bad_event_refuses_its_whole_array_and_nothing_else(bad):
 def test_reading_goes_on_inside_a_record():
     found = decoded([an_event(f"e{i}") for i in range(5)], not_before=position(0, 3))
 
-    assert [event.id for event in found.events] == ["e3", "e4"]
+    assert found.ids == ["e3", "e4"]
     assert found.first == position(0, 3)
     assert found.next == position(1, 0)
 
@@ -62,7 +58,7 @@ def test_an_event_of_another_partition_gets_the_time_of_its_arrival_when_it_has_
     found = decoded(event, owner=2)
 
     (forwarded,) = found.forwarded
-    assert found.events == []
+    assert found.ids == []
     assert msgspec.json.decode(forwarded.value)["time"] == "2026-09-21T14:13:20Z"
 
 
@@ -78,7 +74,7 @@ def test_parts_of_a_chunk_cover_it_without_a_hole():
 
     parts = list(found.cut(4))
 
-    assert [len(part.events) for part in parts] == [4, 4, 3]
+    assert [part.count for part in parts] == [4, 4, 3]
     assert [part.next for part in parts[:-1]] == [part.first for part in parts[1:]]
     assert parts[-1].next == found.next
     assert sum(len(part.rejected) for part in parts) == 1
@@ -93,7 +89,7 @@ def test_a_record_whose_schema_only_a_registry_may_know_is_handed_over_as_it_is(
     found = decoded(UNKNOWN_SCHEMA, an_event("a"), hand_over=True, headers=headers)
 
     assert found.handed_over == [HandedOver(0, None, UNKNOWN_SCHEMA, headers, 7)]
-    assert [event.id for event in found.events] == ["a"]
+    assert found.ids == ["a"]
     assert found.rejected == []
     assert [len(part.handed_over) for part in found.cut(1)] == [1]
 

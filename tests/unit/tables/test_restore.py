@@ -32,7 +32,7 @@ def a_batch(at, base, *, begins_at=None, rows=(), ids=1, generation=1, topic_id=
         week=0,
         base=base,
         stored=[(0, state.ROW + key, value) for key, value in rows],
-        ids=[((base + i).to_bytes(16, "big"), base + i) for i in range(ids)],
+        ids=[((base + i).to_bytes(16, "big"), state.pack_u64(base + i)) for i in range(ids)],
         applied=applied,
         source_next=base + 10,
         newest_ms=base,

@@ -37,7 +37,7 @@ def store(tmp_path):
 
 def apply(store, base=0, ids=1, **changes):
     """A chunk of `ids` events from `base` on."""
-    placed = [((base + i).to_bytes(16, "big"), base + i) for i in range(ids)]
+    placed = [((base + i).to_bytes(16, "big"), state.pack_u64(base + i)) for i in range(ids)]
     chunk = {
         "week": 0,
         "base": base,
@@ -77,8 +77,8 @@ def test_more_ids_than_allowed_are_refused_and_nothing_is_written(store):
         {"base": 4},
         {"source_next": 4},
         {"base": 7, "source_next": 6},
-        {"ids": [(b"x" * 16, 9)]},
-        {"ids": [(b"x" * 16, 4)]},
+        {"ids": [(b"x" * 16, state.pack_u64(9))]},
+        {"ids": [(b"x" * 16, state.pack_u64(4))]},
         {"changelog_next": 3},
         {"changelog_next": 5},
     ],
@@ -86,7 +86,7 @@ def test_more_ids_than_allowed_are_refused_and_nothing_is_written(store):
 def test_a_chunk_that_does_not_follow_is_refused(store, changes):
     apply(store, ids=2, source_next=5)
     before = store.stamp
-    sent = {"week": 0, "base": 5, "stored": [], "ids": [(b"x" * 16, 5)], "applied": [],
+    sent = {"week": 0, "base": 5, "stored": [], "ids": [(b"x" * 16, state.pack_u64(5))], "applied": [],
             "source_next": 6, "changelog_next": 4, "generation": 1, "newest_ms": 1}  # fmt: skip
 
     with pytest.raises(InvariantBroken):
