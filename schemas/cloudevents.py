@@ -27,6 +27,7 @@ ATTRIBUTE_LENGTH_MAX = 64 * 1024
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=ATTRIBUTE_LENGTH_MAX)]
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
 _RAW_NONE = msgspec.Raw(b"")
+_RAW_NULL = msgspec.Raw(b"null")
 _URI_SPACE = "!#$%&'()*+,/:;=?@[]~-._"
 _RFC3339 = re.compile(rb'"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d((?:\.\d+)?)(?:Z|[+-]\d\d:\d\d)"\Z')
 _MICROSECONDS_END = len('"2024-02-29T23:59:59.999999')
@@ -113,11 +114,70 @@ def _not_an_object(error: Exception, where: str) -> Refused:
 
 def decode_request(content_type: str | None, body: bytes, received_at: datetime) -> list[Envelope]:
     """The events of a request, checked; a missing time becomes `received_at`. Refused with the event's index in `field`."""
+    if content_type in (BATCH, JSON) and (plain := _plain_batch(body, received_at)):
+        return plain
+    return decode_carefully(content_type, body, received_at)
+
+
+def decode_carefully(
+    content_type: str | None, body: bytes, received_at: datetime
+) -> list[Envelope]:
+    """What `decode_request` says, one attribute at a time: for all that is refused, and for what `_plain_batch` leaves."""
     events = _split(content_type, body)
     many = len(events) > 1
     return [
         _checked(event, f"$[{i}]" if many else "$", received_at) for i, event in enumerate(events)
     ]
+
+
+# -- batches in which nothing is refused: the same rules, checked while msgspec reads
+
+
+class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """An event that is most likely right; extension attributes are left to `_checked`, which looks at them."""
+
+    id: _Text
+    source: _Text
+    type: _Text
+    subject: _Text
+    specversion: Specversion
+    time: msgspec.Raw = _RAW_NONE
+    data: msgspec.Raw = _RAW_NONE
+    datacontenttype: Literal["application/json"] | None = None
+    dataschema: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+
+
+_plain_events = msgspec.json.Decoder(list[_Plain]).decode
+_PlainValue = bool | int | float | str | list[Any] | dict[str, Any]
+_check_object = msgspec.json.Decoder(dict[str, _PlainValue]).decode
+
+
+def _plain_batch(body: bytes, received_at: datetime) -> list[Envelope] | None:
+    """What `_checked` makes of every event; None when it would refuse one, or when that is not certain.
+
+    Which refusal comes first is left to `decode_carefully`, so that a request is refused for the same reason as ever.
+    """
+    try:
+        return [_enveloped(event, received_at) for event in _plain_events(body)]
+    except (Refused, *_NOT_JSON):
+        return None
+
+
+def _enveloped(event: _Plain, received_at: datetime) -> Envelope:
+    data, source = event.data, event.source
+    if data and data != _RAW_NULL:
+        _check_object(data)
+    if "%" in source or " " in source or not source.isascii():
+        source = _uri(source, "")
+    return Envelope(
+        event.id,
+        source,
+        event.type,
+        event.subject,
+        event.specversion,
+        (_time(event.time, "") if event.time else None) or received_at,
+        data,
+    )
 
 
 def _split(content_type: str | None, body: bytes) -> list[dict[str, msgspec.Raw]]:

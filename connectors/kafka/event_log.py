@@ -29,7 +29,10 @@ _QUEUE_FULL = "too many events wait for Kafka: try again later"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """`queue_max` records wait in memory at most; `timeout_s` bounds the wait for an acknowledgement."""
+    """`queue_max` records wait in memory at most; `timeout_s` bounds the wait for an acknowledgement.
+
+    Records are not held back for company: a request is a batch already, and more gather while five are under way.
+    """
 
     bootstrap_servers: str
     topic: str
@@ -37,7 +40,7 @@ class Options:
     queue_max: int = 500_000
     queue_bytes_max: int = 256 << 20
     timeout_s: float = 10.0
-    linger_ms: float = 2.0
+    linger_ms: float = 0.0
     record_bytes_max: int = 8 << 20
 
 
