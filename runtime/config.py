@@ -101,7 +101,7 @@ class WorkerConfig(_Section):
     agents: tuple[Literal["meter", "sink", "route"], ...] = ("meter", "sink", "route")
     chunk_events_max: int = Field(8_000, ge=1, le=1_000_000)
     slice: Duration = timedelta(milliseconds=20)
-    in_flight_chunks: int = Field(12, ge=1, le=64)
+    in_flight_chunks: int = Field(24, ge=1, le=64)
     buffer_chunks: int = Field(64, ge=1)
     buffer_bytes_max: int = Field(128 << 20, ge=1 << 20)
     fetch_bytes_max: int = Field(4 << 20, ge=64 << 10)

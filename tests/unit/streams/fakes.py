@@ -32,6 +32,7 @@ class FakeLog:
     changelog: list = field(default_factory=list)
     batches: list = field(default_factory=list)
     usage: dict = field(default_factory=dict)
+    usage_batches: list = field(default_factory=list)
     rejected: list = field(default_factory=list)
     forwarded: list = field(default_factory=list)
     raw: list = field(default_factory=list)
@@ -54,6 +55,7 @@ class FakeLog:
         if self.refuses:
             raise self.refuses
         self.usage.update(records)
+        self.usage_batches.append(dict(records))
         return self._acknowledged(None)
 
     async def append_rejected(self, partition, events):
