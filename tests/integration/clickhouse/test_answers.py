@@ -165,6 +165,31 @@ async def test_a_value_brought_again_by_a_block_under_way_is_still_there(databas
     writer.close()
 
 
+async def test_a_value_that_another_partition_is_about_to_bring_is_still_there(
+    database, clickhouse_url
+):
+    record = a_meter_record("models", aggregation="UNIQUE_COUNT", value="$.model")
+    query = MeterQuery(meter=meter_of(record))
+    here, elsewhere = a_block(["s"], 9), a_block(["s"], 5)
+    elsewhere.partition = 1
+    for block in (here, elsewhere):
+        block.events.datas = ['{"model":"a"}']
+        block.ranges = [Applied(record, 0, None)]
+        block.uniques = [BlockUnique(record.id, 1, "s", (), NOON // 60, b"h" * 16, block.first)]
+    await database.writer.write_block(here)
+    cutting = CutShort(Options(url=clickhouse_url, database=database.name))
+    cutting.left = 2
+    writer = UsageWriter(cutting, lambda: history.NOW_MS)
+
+    with pytest.raises(Unavailable):
+        await writer.write_block(elsewhere)
+    database.merge("uniques")
+
+    assert database.ask("SELECT count() FROM uniques") == [(2,)]
+    assert [row.value for row in await database.reader.query(query)] == [1]
+    writer.close()
+
+
 async def test_answers_while_a_block_is_written_are_those_before_or_after_it(database):
     rnd = random.Random(11)
     meters = history.meters()

@@ -248,7 +248,7 @@ async def test_a_week_waits_until_the_sink_has_written_what_was_folded_before(tm
         await written.wait()
 
     expiring = asyncio.create_task(owned.partition.expire(when_written))
-    waits_for = await asked.get()
+    waits_for = await asyncio.wait_for(asked.get(), 5)
     await owned.submit(a_chunk(value("c"), at=2, timestamp=NOW))
     await owned.settle()
     weeks_while_waiting = owned.store._weeks.live()
