@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from domain.credits.cuts import ListedResets, Plan, Reset
@@ -105,10 +105,15 @@ def read_grant(value: object, path: str) -> Grant:
     return grant
 
 
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+"""Of grants without any time only the ids differ."""
+
+
 def read_listed_grant(value: object, path: str) -> Grant:
     """A grant whose place in the burn order is asked for: only `id` and what decides it matter."""
     fields = Fields(value, path)
-    created_at = fields.get("created_at", time)
+    effective_at = fields.optional("effective_at", time) or _LONG_AGO
+    created_at = fields.optional("created_at", time) or effective_at
     ends = fields.optional("expires_at", time)
     for name in _OF_A_GRANT:
         fields.has(name)

@@ -64,9 +64,11 @@ def test_the_order_of_grants_needs_only_what_decides_it():
         {"id": "a", "priority": 1, "created_at": JAN_1},
         {"id": "c", "priority": 1, "created_at": JAN_3, "expires_at": JAN_2},
         {**G, "id": "d", "priority": 0, "created_at": JAN_3, "voided_at": None},
+        {"id": "f", "priority": 1},
+        {"id": "e", "priority": 1},
     ]
 
-    assert run({"kind": "order", "grants": listed}) == {"order": ["d", "c", "a", "b"]}
+    assert run({"kind": "order", "grants": listed}) == {"order": ["d", "c", "e", "f", "a", "b"]}
 
 
 @pytest.mark.parametrize(
