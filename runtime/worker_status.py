@@ -9,6 +9,7 @@ from pathlib import Path
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from schemas.position import offset_of
 from streams import metrics
 from streams.partitions import Partitions
 from streams.sink import Sink
@@ -55,8 +56,16 @@ class WorkerStatus:
         return web.Response(text="ok" if ready else "restoring", status=200 if ready else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        for number in self._partitions.owned:
-            metrics.state_bytes.labels(str(number)).set(_size_of(self._state_path(number)))
+        visible = self._sink.visible_positions() if self._sink is not None else {}
+        for number, owned in self._partitions.owned.items():
+            if owned.closed:
+                continue
+            label = str(number)
+            metrics.state_bytes.labels(label).set(_size_of(self._state_path(number)))
+            metrics.state_keys.labels(label).set(owned.store.estimated_keys)
+            if number in visible:
+                behind = max(0, offset_of(owned.source_next) - offset_of(visible[number]))
+                metrics.sink_behind.labels(label).set(behind)
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _status(self, request: web.Request) -> web.Response:

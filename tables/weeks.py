@@ -75,6 +75,11 @@ class Weeks:
         self._families[week].ids += ids
         self.ids += ids
 
+    def estimated_keys(self) -> int:
+        """About how many keys all families hold; RocksDB keeps the number, so asking is cheap."""
+        tables = [family.table for family in self._families.values()]
+        return sum(table.property_int_value("rocksdb.estimate-num-keys") or 0 for table in tables)
+
     def newest(self, keys: list[bytes]) -> list[bytes | None]:
         """The value of each key in the newest family that has it."""
         if not self._newest_first:
