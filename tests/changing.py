@@ -283,18 +283,26 @@ class World:
             await self.meters.create(made)
 
     async def regroup(self, which: int, groups: dict) -> None:
-        for meter in self._all()[which : which + 1]:
+        meter = self.meter(which)
+        if meter is not None:
             await self.meters.update(
                 meter.id,
                 lambda m: changed(m, name=None, description=None, metadata=None, group_by=groups, at=NOON),
             )  # fmt: skip
 
     async def delete(self, which: int) -> None:
-        for meter in self._all()[which : which + 1]:
+        meter = self.meter(which)
+        if meter is not None:
             await self.meters.delete(meter.id)
 
-    def _all(self) -> list[Meter]:
+    def all_meters(self) -> list[Meter]:
+        """Every meter as it is now, the oldest first, deleted ones too."""
         return list(self.meters._meters.values())
+
+    def meter(self, which: int) -> Meter | None:
+        """The one made last, or the one before it, and so on around; None when there is none."""
+        found = self.all_meters()
+        return found[-1 - which % len(found)] if found else None
 
     # -- the worker
 

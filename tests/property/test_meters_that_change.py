@@ -55,6 +55,11 @@ questions = st.tuples(
     st.one_of(st.none(), filters),
     st.integers(0, 1),
 )
+changes = st.one_of(
+    st.tuples(st.just("create"), st.integers(0, 1), st.sampled_from(list(Aggregation)), st.sampled_from(GROUPS), st.sampled_from(["request", "request", "other"])),
+    st.tuples(st.just("regroup"), meters, st.sampled_from(GROUPS)),
+    st.tuples(st.just("delete"), meters),
+)  # fmt: skip
 step = st.one_of(
     st.tuples(st.just("send"), numbers, st.lists(events, min_size=1, max_size=3)),
     st.tuples(st.just("send"), numbers, st.lists(events, min_size=1, max_size=3)),
@@ -65,10 +70,9 @@ step = st.one_of(
     st.tuples(st.just("insert"), st.integers(1, 6)),
     st.tuples(st.just("insert"), st.integers(1, 6)),
     st.tuples(st.just("flow"), numbers, st.lists(events, min_size=1, max_size=3)),
-    st.tuples(st.just("create"), st.integers(0, 1), st.sampled_from(list(Aggregation)), st.sampled_from(GROUPS), st.sampled_from(["request", "request", "other"])),
-    st.tuples(st.just("regroup"), meters, st.sampled_from(GROUPS)),
-    st.tuples(st.just("delete"), meters),
-    st.tuples(st.just("learn")),
+    changes,
+    st.tuples(st.just("change"), changes, st.booleans()),
+    st.tuples(st.just("crash"), st.integers(0, 6), st.integers(0, 1), st.booleans(), st.lists(changes, max_size=2), st.sampled_from([0, 0, 1]), st.booleans()),
     st.tuples(st.just("learn")),
     st.tuples(st.just("start"), st.sampled_from([0, 0, 0, 1, 2]), st.booleans()),
     st.tuples(st.just("kill"), st.integers(0, 1), st.booleans()),
@@ -84,14 +88,14 @@ step = st.one_of(
 def a_query(world: World, question) -> MeterQuery | None:
     """The question to one of the meters as it is now, deleted or not; None when there is no such meter."""
     which, size, by_subject, grouped, start, end, subjects, test, key = question
-    found = world._all()
-    if which >= len(found):
+    meter = world.meter(which)
+    if meter is None:
         return None
-    keys = sorted(found[which].group_by)
+    keys = sorted(meter.group_by)
     if start is not None and end is not None and start >= end:
         end = None
     return MeterQuery(
-        meter=found[which],
+        meter=meter,
         start=start,
         end=end,
         asked_from=start,
@@ -113,6 +117,20 @@ async def play(world: World, steps) -> None:
                 for _ in range(arguments[0]):
                     world.inserting.let()
                     await world.settle()
+            case "change":
+                change, landed = arguments
+                await play(world, [change, ("learn",), *[("land", n) for n in NUMBERS if landed]])
+            case "crash":
+                inserts, arrives, lands, changes, behind, lose_disk = arguments
+                await play(
+                    world,
+                    [
+                        ("insert", inserts),
+                        ("kill", arrives, lands),
+                        *changes,
+                        ("start", behind, lose_disk),
+                    ],
+                )
             case "flow":
                 await flow(world, *arguments)
             case "ask":
@@ -152,7 +170,7 @@ async def check_history(steps) -> None:
         try:
             await play(world, steps)
             await world.finish()
-            for meter in world._all():
+            for meter in world.all_meters():
                 world.ask(everything(meter))
             while world.questions:
                 world.read_on()
@@ -174,7 +192,7 @@ def check_rows_go_on(world: World) -> None:
 quiet = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=quiet)
+@settings(max_examples=300, deadline=None, suppress_health_check=quiet)
 @given(st.lists(step, min_size=5, max_size=40))
 def test_every_answer_is_the_oracles_at_one_moment_whatever_the_catalog_does(steps):
     asyncio.run(check_history(steps))
