@@ -55,6 +55,7 @@ def test_totals_are_exact_after_each_of_many_kills_at_one_step(cluster, step):
     cluster.work.publish_meters()
 
     for times in (1, 2, 3, 5, 8, 13, 21, 34):
+        cluster.work.burst(20)
         cluster.run_until_dead(f"{step.value}:{times}", seconds=120)
         cluster.worker().start().wait_ready()
         cluster.wait_exact()
