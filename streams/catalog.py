@@ -43,7 +43,3 @@ class Catalog:
     def meters(self) -> Sequence[MeterRecord]:
         """Every meter as it is now, deleted ones too."""
         return [record.meter for record in self._newest.values()]
-
-    def live(self) -> Sequence[MeterRecord]:
-        """The meters that are not deleted."""
-        return [record.meter for record in self._newest.values() if record.meter.deleted_at is None]
