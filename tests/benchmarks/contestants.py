@@ -41,13 +41,13 @@ CONTESTANTS = {
         module="peers.bytewax_flow",
         environment="bytewax",
         peer=True,
-        part=1_000_000,
+        part=400_000,
     ),
     "g": Contestant(
         name="stock Faust, count in a RocksDB table",
         module="peers.faust_table",
         peer=True,
-        part=100_000,
+        part=80_000,
         sums=False,
     ),
 }

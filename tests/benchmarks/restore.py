@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from connectors.kafka.partition_reader import Options, PartitionReader
+from schemas import state
 from tables.store import PartitionStore, SharedMemory, StoreOptions
 from tests.benchmarks import changelog, table
 from tests.benchmarks.changelog import Changelog
@@ -138,7 +139,7 @@ def _compare(home: Path, written: Changelog) -> tuple[int, int]:
             seen = changelog.ids_of(written, partition, chunk)
             if found != [(week, value) for week, _, value in rows] or store.seen(
                 [key for key, _ in seen]
-            ) != [at for _, at in seen]:
+            ) != [state.unpack_u64(at) for _, at in seen]:
                 raise WrongTotals(f"partition {partition}: chunk {chunk} is not as it was written")
         store.close()
     if ids != written.events * PARTITIONS:

@@ -21,8 +21,28 @@ from bytewax.recovery import RecoveryConfig
 
 from tests.benchmarks.peers.clock import Clock, arguments, report
 
+Event = tuple[str, datetime, int]
+"""Identity, time, tokens."""
 Sums = tuple[int, int]
 """Events, tokens."""
+
+
+class KnownIds(op.StatefulBatchLogic):
+    """The ids of a subject: an event whose id is known goes no further."""
+
+    def __init__(self, known: set[str] | None) -> None:
+        self._known = known or set()
+
+    def on_batch(self, values: list[Event]) -> tuple[list[Event], bool]:
+        known, new = self._known, []
+        for event in values:
+            if event[0] not in known:
+                known.add(event[0])
+                new.append(event)
+        return new, op.StatefulBatchLogic.RETAIN
+
+    def snapshot(self) -> set[str]:
+        return self._known.copy()
 
 
 class Totals(DynamicSink, StatelessSinkPartition):
@@ -44,7 +64,7 @@ def main() -> None:
     servers, topic, wanted, directory, kafka_pid = arguments()
     clock, totals = Clock(wanted, kafka_pid), Totals()
 
-    def decode(message: Any) -> tuple[str, tuple[str, datetime, int]]:
+    def decode(message: Any) -> tuple[str, Event]:
         clock.take()
         event = orjson.loads(message.value)
         identity = event["source"] + "/" + event["id"]
@@ -56,7 +76,7 @@ def main() -> None:
         "events", flow, brokers=[servers], topics=[topic], tail=False, batch_size=10_000
     )
     events = op.map("decode", source.oks, decode)
-    new = op.stateful_flat_map("dedupe", events, _only_new)
+    new = op.stateful_batch("dedupe", events, KnownIds)
     windows = fold_window(
         "minutes",
         new,
@@ -72,16 +92,6 @@ def main() -> None:
     init_db_dir(recovery, 1)
     cli_main(flow, recovery_config=RecoveryConfig(recovery))
     report(clock.stop(), counted=totals.events, tokens=totals.tokens)
-
-
-def _only_new(
-    known: set[str] | None, event: tuple[str, datetime, int]
-) -> tuple[set[str], list[tuple[str, datetime, int]]]:
-    known = set() if known is None else known
-    if event[0] in known:
-        return known, []
-    known.add(event[0])
-    return known, [event]
 
 
 if __name__ == "__main__":

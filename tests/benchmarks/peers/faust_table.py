@@ -1,6 +1,7 @@
 """A stock Faust agent that counts the events of each subject in a table: RocksDB (rocksdict) and a changelog topic.
 
-At-least-once and everything else as Faust has it by default. Arguments: `clock.arguments`.
+At-least-once, and the rest as Faust has it by default, but for the producer: batches of up to 1 MiB within 0.1 s (with the
+defaults, 16 KiB and no waiting, it is half as fast). Arguments: `clock.arguments`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ def main() -> None:
         topic_partitions=PARTITIONS,
         topic_replication_factor=1,
         topic_disable_leader=True,
+        producer_linger=0.1,
+        producer_max_batch_size=1 << 20,
         web_enabled=False,
     )
     clock = Clock(wanted, kafka_pid)
