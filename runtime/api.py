@@ -193,6 +193,7 @@ class ApiProcess:
             reserved=config.reserved_event_types,
         )
         self._relay.start()
+        self._usage.roller.start()
         app.state.calls = calls
         log.info("serving")
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from connectors.clickhouse.client import Clients
 from connectors.clickhouse.sql import Parameters
+from domain.metering.meter import Meter
 
 T = TypeVar("T")
 
@@ -22,7 +23,7 @@ class Asking:
     def __init__(self, clients: Clients, *, namespace: str, topic: str, threads: int) -> None:
         self._clients = clients
         self.namespace = namespace
-        self._topic = topic
+        self.topic = topic
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="clickhouse-reader")
 
     async def in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
@@ -39,6 +40,13 @@ class Asking:
             ).result_rows
             return found
 
+    def command(self, sql: str, parameters: Parameters, settings: Mapping[str, int]) -> None:
+        """Run a statement that changes something; Unavailable."""
+        with self._clients.client() as client:
+            client.command(
+                sql, parameters=parameters.values, settings={**self._clients.bounds, **settings}
+            )
+
     def blocks(
         self, sql: str, parameters: Parameters, settings: Mapping[str, int] = _NO_SETTINGS
     ) -> Iterator[Rows]:
@@ -51,11 +59,18 @@ class Asking:
         ):
             yield from stream
 
+    def of_meter(self, meter: Meter, parameters: Parameters) -> str:
+        """The condition that a row of usage, or of what is made of it, is this meter's."""
+        return (
+            f"namespace = {parameters.text(self.namespace)} AND meter = {parameters.text(meter.id)} "
+            f"AND version = {int(meter.version)}"
+        )
+
     def visible(self) -> dict[int, int]:
         """Up to which position reads may see each partition: read it first, and what it says was written before it."""
         parameters = Parameters()
         found = self.rows(
-            f"SELECT partition, max(position) FROM visible WHERE topic = {parameters.text(self._topic)} GROUP BY partition",
+            f"SELECT partition, max(position) FROM visible WHERE topic = {parameters.text(self.topic)} GROUP BY partition",
             parameters,
         )
         return {int(partition): int(position) for partition, position in found}
@@ -66,7 +81,7 @@ class Asking:
         found = self.rows(
             "SELECT partition, from_position, until_position, closed FROM meter_ranges FINAL "
             f"WHERE namespace = {parameters.text(self.namespace)} AND meter = {parameters.text(meter)} "
-            f"AND version = {parameters.number(version)} AND topic = {parameters.text(self._topic)}",
+            f"AND version = {parameters.number(version)} AND topic = {parameters.text(self.topic)}",
             parameters,
         )
         return {

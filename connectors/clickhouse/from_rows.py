@@ -6,18 +6,24 @@ a row is left out and named, so that its events are folded instead. One statemen
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from connectors.clickhouse.aggregates import COLUMNS, NEEDED
 from connectors.clickhouse.asking import Asking, Rows, is_seen
+from connectors.clickhouse.day_rolls import DAY_S, DayRolls
 from connectors.clickhouse.sql import Parameters, between, between_days, is_one_of, text_condition
 from connectors.clickhouse.windows import window_expression
 from domain.metering.answer import AnswerKey, Part, Plan
 from domain.metering.meter import Aggregation
 from domain.metering.query import MeterQuery
 from domain.metering.rows import Latest, Number, Row
+
+ROLL_READ_S = 300.0
+"""A roll may be deleted an hour after another took its place: a question that took longer than this is asked again."""
 
 AHEAD_MAX = 10_000
 """Past so many rows under way it is better to ask again a moment later."""
@@ -56,24 +62,62 @@ class _Source:
         return f"SELECT {', '.join((*keys, columns))} FROM {self.rows} WHERE {where}{group}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Days:
+    """Days that are read from their rolls; what may be seen of every partition."""
+
+    rolls: Mapping[int, int]
+    visible: Mapping[int, int]
+
+    @property
+    def listed(self) -> str:
+        return ", ".join(f"toDate32({day})" for day in self.rolls)
+
+    def select(self, columns: str) -> str:
+        """Rows like those of minutes, at a position that may be seen: what is in a roll may be."""
+        seen = max(self.visible, key=self.visible.__getitem__)
+        return (
+            f"SELECT subject, groups, toUInt32({seen}) AS partition, toUInt64(0) AS epoch, toUInt64(0) AS position, "
+            f"toInt64(toInt32(day)) * {DAY_S} AS second, first_second, last_second, {columns} FROM usage_days"
+        )
+
+    def condition(self, query: MeterQuery) -> str:
+        """The rolls' rows; those of all subjects together where nothing is asked about subjects."""
+        whole = int(not query.by_subject and not query.subject_filters)
+        days: dict[int, list[str]] = {}
+        for day, roll in self.rolls.items():
+            days.setdefault(roll, []).append(f"toDate32({day})")
+        each = [f"(roll = {roll} AND day IN ({', '.join(its)}))" for roll, its in days.items()]
+        return f"whole = {whole} AND day IN ({self.listed}) AND ({' OR '.join(each)})"
+
+
 class RowParts:
     """Adds up stored rows of usage."""
 
     def __init__(self, asking: Asking) -> None:
         self._asking = asking
+        self._rolls = DayRolls(asking)
 
     def read(self, query: MeterQuery, split: Plan, visible: Mapping[int, int]) -> FoundRows | None:
         """The parts of the whole minutes; None when too many rows are under way."""
         if not split.rows:
             return FoundRows({}, {})
-        source = self._source("usage", query, split)
-        columns = f"min(second), max(second), sum(count), {_NEEDED[query.meter.aggregation]}"
+        began = time.monotonic()
+        days = self._rolls.usable(query, split, visible)
+        source = self._source("usage", query, split, _Days(days, visible))
+        columns = (
+            f"min(first_second), max(last_second), sum(count), {NEEDED[query.meter.aggregation]}"
+        )
         rows = self._rows(source.select(f"max(NOT {is_seen(visible)}), {columns}"), source)
+        if days and time.monotonic() - began > ROLL_READ_S:
+            return None
         width = len(source.keys)
         if not any(row[width] for row in rows):
             return FoundRows(_parts(query, rows, width + 1), {})
         statement = source.select(f"{_AHEAD}, {columns}", "1", f"NOT {is_seen(visible)} AS ahead")
         rows = self._rows(statement, source)
+        if days and time.monotonic() - began > ROLL_READ_S:
+            return None
         found = FoundRows(_parts(query, [row for row in rows if not row[width]], width + 2), {})
         for row in rows:
             if row[width]:
@@ -105,18 +149,41 @@ class RowParts:
     def _rows(self, sql: str, source: _Source) -> Rows:
         return self._asking.rows(sql, source.parameters, _SETTINGS)
 
-    def _source(self, table: str, query: MeterQuery, split: Plan) -> _Source:
+    def _source(
+        self, table: str, query: MeterQuery, split: Plan, days: _Days | None = None
+    ) -> _Source:
         """Rows of the whole minutes that pass the filters. Uniques are a set: there a repeated row changes nothing."""
         parameters = Parameters()
         start = None if split.first_minute is None else split.first_minute * 60
         end = None if split.end_minute is None else split.end_minute * 60
+        filters = self._filters(query, parameters)
         where = [
-            f"namespace = {parameters.text(self._asking.namespace)}",
-            f"meter = {parameters.text(query.meter.id)}",
-            f"version = {int(query.meter.version)}",
+            *filters,
             between("minute", start, end),
             between_days("toDate32(minute)", start, end),
         ]
+        if table == "uniques":
+            rows = f"(SELECT *, toUnixTimestamp64Second(minute) AS second FROM uniques WHERE {' AND '.join(where)})"
+            return _Source(self._keys(query, split, rows, parameters), rows, parameters)
+        columns = ", ".join(COLUMNS[query.meter.aggregation])
+        rows = (
+            "SELECT subject, groups, partition, epoch, position, toUnixTimestamp64Second(minute) AS second, "
+            f"second AS first_second, second AS last_second, {columns} FROM usage FINAL WHERE "
+        )
+        if days is not None and days.rolls:
+            where.append(f"toDate32(minute) NOT IN ({days.listed})")
+            topic = f"topic = {parameters.text(self._asking.topic)}"
+            added_up = " AND ".join((*filters, topic, days.condition(query)))
+            rows = (
+                f"({rows}{' AND '.join(where)} UNION ALL {days.select(columns)} WHERE {added_up})"
+            )
+        else:
+            rows = f"({rows}{' AND '.join(where)})"
+        return _Source(self._keys(query, split, rows, parameters), rows, parameters)
+
+    def _filters(self, query: MeterQuery, parameters: Parameters) -> list[str]:
+        """Conditions on columns that minutes, days and distinct values all have."""
+        where = [self._asking.of_meter(query.meter, parameters)]
         if query.subjects is not None:
             where.append(is_one_of("subject", query.subjects, parameters))
         where += [text_condition("subject", test, parameters) for test in query.subject_filters]
@@ -124,9 +191,7 @@ class RowParts:
         where += [
             text_condition(_group(keys, key), test, parameters) for key, test in query.group_filters
         ]
-        final = " FINAL" if table == "usage" else ""
-        rows = f"(SELECT *, toUnixTimestamp64Second(minute) AS second FROM {table}{final} WHERE {' AND '.join(where)})"
-        return _Source(self._keys(query, split, rows, parameters), rows, parameters)
+        return where
 
     def _keys(
         self, query: MeterQuery, split: Plan, rows: str, parameters: Parameters
@@ -154,23 +219,6 @@ class RowParts:
         return (int(first), int(last)) if count else None
 
 
-# -- what an aggregation needs of a row beyond its count: the row's other columns are not read
-
-_SUM = "sum(numeric), sum(total), sumOrNull(outside)"
-_LATEST = (
-    "sum(numeric), argMax(tuple(latest_time, latest_position, latest, latest_outside), "
-    "tuple(ifNull(latest_time, -1), ifNull(latest_position, 0), "
-    "ifNull(latest_outside, toFloat64(ifNull(latest, 0))), ifNull(latest, 0)))"
-)
-_NEEDED = {
-    Aggregation.COUNT: "0",
-    Aggregation.UNIQUE_COUNT: "0",
-    Aggregation.SUM: _SUM,
-    Aggregation.AVG: _SUM,
-    Aggregation.MIN: "sum(numeric), min(least), min(least_outside)",
-    Aggregation.MAX: "sum(numeric), max(most), max(most_outside)",
-    Aggregation.LATEST: _LATEST,
-}
 _AHEAD = f"groupArrayIf({AHEAD_MAX})(tuple(partition, subject, second, groups, epoch), ahead)"
 
 

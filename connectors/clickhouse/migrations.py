@@ -61,6 +61,8 @@ def migrate(clients: Clients, retention: Retention) -> None:
             ("events", "ingested_at", retention.events_days),
             ("usage", "updated_at", retention.usage_days),
             ("uniques", "updated_at", retention.usage_days),
+            ("usage_days", "updated_at", retention.usage_days),
+            ("day_rolls", "updated_at", retention.usage_days),
         ):
             _retain(client, table, column, days)
 

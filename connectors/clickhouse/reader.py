@@ -15,6 +15,7 @@ from connectors.clickhouse.asking import Asking
 from connectors.clickhouse.client import Clients
 from connectors.clickhouse.from_events import EventParts
 from connectors.clickhouse.from_rows import RowParts
+from connectors.clickhouse.roller import Roller
 from connectors.clickhouse.sql import Parameters
 from domain.metering.answer import AnswerKey, Part, combine, plan, results
 from domain.metering.meter import Aggregation, Meter
@@ -31,6 +32,7 @@ class UsageReader:
         self._asking = Asking(clients, namespace=namespace, topic=topic, threads=threads)
         self._rows = RowParts(self._asking)
         self._events = EventParts(self._asking)
+        self.roller = Roller(self._asking)
 
     async def query(self, query: MeterQuery) -> list[ResultRow]:
         """The answer's rows; Unavailable."""
@@ -57,6 +59,7 @@ class UsageReader:
 
     def close(self) -> None:
         """Stop the threads."""
+        self.roller.stop()
         self._asking.close()
 
     def _parts(self, query: MeterQuery) -> dict[AnswerKey, Part]:

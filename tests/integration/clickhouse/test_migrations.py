@@ -30,7 +30,10 @@ def test_many_processes_may_migrate_at_once(clickhouse_url, unique):
         versions = {
             row[0] for row in client.query("SELECT version FROM schema_versions").result_rows
         }
-    assert tables == {"events", "usage", "uniques", "meter_ranges", "visible", "schema_versions"}
+    assert tables == {
+        *("events", "usage", "uniques", "meter_ranges", "visible", "schema_versions"),
+        *("usage_days", "day_rolls"),
+    }
     assert versions == {migration.version for migration in migrations()}
 
 
