@@ -37,8 +37,9 @@ from streams import metrics
 from streams.app import App, AppOptions, create_app
 from streams.catalog import Catalog
 from streams.partition import PartitionOptions
+from streams.partition_sink import SinkOptions
 from streams.partitions import Owners, Partitions, StateDoesNotFit, Topics
-from streams.sink import Sink, SinkOptions
+from streams.sink import Sink
 from streams.steps import Step, StepHook, unwatched
 from streams.watching import Watch
 from tables.errors import StateOfAnotherTopic, StateOfAnotherVersion

@@ -21,8 +21,9 @@ from schemas.partitioner import partition_of
 from schemas.position import offset_of, position
 from streams.catalog import Catalog
 from streams.partition import Chunk, PartitionOptions
+from streams.partition_sink import SinkOptions
 from streams.partitions import Partitions, Topics
-from streams.sink import Sink, SinkOptions
+from streams.sink import Sink
 from streams.steps import unwatched
 from tables.store import PartitionStore, SharedMemory, StoreOptions
 from tests import oracle

@@ -8,7 +8,7 @@ import pytest
 from domain.errors import Unavailable
 from schemas.position import offset_of, position
 from schemas.state import WEEK_MS, week_of
-from streams.sink import PartitionSink, SinkOptions
+from streams.partition_sink import PartitionSink, SinkOptions
 from streams.steps import unwatched
 from tests.builders import ULIDS, a_meter_record, an_event
 from tests.unit.streams.fakes import ARecord, FakeLog, Owned, a_chunk
