@@ -230,7 +230,7 @@ class PartitionSink:
     ) -> None:
         news = self._news()
         found = [row for changed in rows for row in block_rows(changed)]
-        self._ahead = max([self._ahead, *[row.row.position for row in block_rows]])
+        self._ahead = max([self._ahead, *[row.row.position for row in found]])
         visible = block_next if self._ahead < block_next else self.visible
         block = Block(
             namespace=self._options.namespace,
