@@ -131,7 +131,10 @@ class Roller:
             f"{list(visible)}::Array(UInt32), {list(visible.values())}::Array(UInt64), max(changed_at), now64(3) FROM ("
             "SELECT meter, version, toDate32(minute) AS day, partition, max(position) AS newest, max(updated_at) AS changed_at "
             f"FROM usage WHERE {inside} GROUP BY meter, version, day, partition) "
-            f"GROUP BY meter, version, day HAVING max(newest < {limits}) = 1 AND min(newest < {limits}) = 1",
+            f"GROUP BY meter, version, day HAVING max(newest < {limits}) = 1 AND min(newest < {limits}) = 1 "
+            # An insert whose answer was lost may have been sent again on the way: such a roll has rows twice.
+            "AND (SELECT count() = uniqExact(meter, version, day, whole, subject, groups) FROM usage_days "
+            f"WHERE {self._mine(parameters)} AND roll = {roll})",
             parameters,
             _SETTINGS,
         )

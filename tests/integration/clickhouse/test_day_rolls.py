@@ -5,13 +5,17 @@ import time
 
 import pytest
 
+from connectors.clickhouse.asking import Asking
 from connectors.clickhouse.client import Options
+from connectors.clickhouse.day_rolls import DayRolls
+from connectors.clickhouse.roller import Roller
 from connectors.clickhouse.writer import UsageWriter
 from domain.errors import Unavailable
+from domain.metering.answer import plan
 from domain.metering.query import MeterQuery
 from domain.metering.windows import WindowSize
 from schemas.catalog import meter_of
-from tests.integration.clickhouse.counted import METER, a_block, the_count
+from tests.integration.clickhouse.counted import METER, NOON, a_block, the_count
 from tests.integration.clickhouse.test_answers import CutShort
 
 pytestmark = pytest.mark.integration
@@ -114,3 +118,32 @@ async def test_the_thread_adds_days_up_by_itself_and_ends(database):
         assert time.monotonic() < deadline, "no day was added up"
         await asyncio.sleep(0.02)
     database.reader.roller.stop()
+
+
+async def test_a_roll_of_what_a_question_may_not_see_yet_is_not_for_it(database):
+    for first in (0, 1):
+        await database.writer.write_block(a_block(["a"], first))
+    database.reader.roller.roll(quiet_s=0)
+    rolls = DayRolls(Asking(database.clients, namespace="default", topic=database.topic, threads=1))
+
+    assert rolls.usable(QUERY, plan(QUERY), {0: 1}) == {}
+    assert list(rolls.usable(QUERY, plan(QUERY), {0: 2})) == [NOON // 86_400]
+
+
+class Repeating(Asking):
+    """The way to ClickHouse sends every insert again, as some do when a connection breaks before the answer."""
+
+    def command(self, sql, parameters, settings):
+        super().command(sql, parameters, settings)
+        super().command(sql, parameters, settings)
+
+
+async def test_a_roll_that_was_written_twice_is_not_read(database):
+    await database.writer.write_block(a_block(["a", "b"]))
+    repeating = Repeating(database.clients, namespace="default", topic=database.topic, threads=1)
+
+    Roller(repeating).roll(quiet_s=0)
+
+    assert database.ask("SELECT count() > 2 FROM usage_days") == [(True,)]
+    assert database.ask("SELECT count() FROM day_rolls") == [(0,)]
+    assert await database.reader.query(QUERY) == the_count(2)
