@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tests.benchmarks import children, ours, table
+from tests.benchmarks import children, http_ingest, meter_query, ours, table
 from tests.benchmarks.contestants import CONTESTANTS
 from tests.benchmarks.events import Workload
 from tests.benchmarks.measure import Run
@@ -46,6 +46,11 @@ def main() -> None:
                 )
     medians = {letter: _median(found) for letter, found in runs.items()}
     table.show(console, medians, workload, filled.totals, parts)
+    if "http" in chosen.also:
+        http_ingest.show(console, http_ingest.measure([1, 16], 8.0))
+    if "query" in chosen.also:
+        found = [one for events in (1_000_000, 10_000_000) for one in meter_query.measure(events)]
+        meter_query.show(console, found)
     if chosen.json:
         chosen.json.write_text(
             json.dumps({letter: [asdict(run) for run in found] for letter, found in runs.items()})
@@ -75,6 +80,12 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--minutes", type=float, default=25.0, help="event time that the events are spread over"
+    )
+    parser.add_argument(
+        "--also",
+        type=lambda text: text.split(","),
+        default=["http", "query"],
+        help="tables that follow: http,query (about five minutes) or none",
     )
     parser.add_argument("--json", type=Path, help="every run's figures go to this file")
     parser.add_argument("--width", type=int, default=None, help="columns of the terminal")

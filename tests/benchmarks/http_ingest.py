@@ -1,7 +1,7 @@
 """How many events a second one api process takes over HTTP, each request answered after Kafka's acknowledgement.
 
-`python -m tests.benchmarks.http_ingest [--seconds S] [--connections 1,16] [--json FILE]`. Batches of 100 events; the load
-comes from a process of its own (`http_load.py`). What Kafka has in the end is compared with what was answered 204.
+`python -m tests.benchmarks.http_ingest [--seconds S] [--connections 1,16] [--json FILE]`. Batches of 100 events: as fast as
+each number of connections goes, and then the last number at 50,000 events/s, for the latency. The load comes from a process of its own (`http_load.py`). What Kafka has in the end is compared with what was answered 204.
 """
 
 from __future__ import annotations
@@ -32,15 +32,17 @@ from tests.conftest import start, stop
 from tests.stack import ApiProcess
 from tests.workers import ROOT
 
-_WARM_UP_S = 5.0
+_RATE = 50_000
+_WARM_UP_S = 15.0
 """The broker's virtual machine is three times slower before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """Events over `seconds` on so many connections; latencies in ms; CPU in µs an event."""
+    """Events over `seconds` on so many connections, `offered` a second (0 = as fast as it goes); CPU in µs an event."""
 
     connections: int
+    offered: int
     events: int
     seconds: float
     p50_ms: float
@@ -83,6 +85,7 @@ def measure(connections: Sequence[int], seconds: float, profile: Path | None = N
         for number in connections:
             with _recorded(api, profile, number):
                 found.append(_load(stack, api, number, seconds))
+        found.append(_load(stack, api, connections[-1], seconds, _RATE))
         _compare(stack, sum(one.events for one in (warm, *found)))
     return found
 
@@ -109,12 +112,12 @@ def _api(stack: Stack) -> Iterator[ApiProcess]:
         stop(postgres, database)
 
 
-def _load(stack: Stack, api: ApiProcess, connections: int, seconds: float) -> Load:
+def _load(stack: Stack, api: ApiProcess, connections: int, seconds: float, rate: int = 0) -> Load:
     assert api.process is not None
     watched = [psutil.Process(api.process.pid), stack.kafka_process]
     before = [_cpu_s(process) for process in watched]
     ran = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.http_load", str(api.port), str(connections), str(seconds)],
+        [sys.executable, "-m", "tests.benchmarks.http_load", str(api.port), str(connections), str(seconds), str(rate)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -126,6 +129,7 @@ def _load(stack: Stack, api: ApiProcess, connections: int, seconds: float) -> Lo
     events = found["answered"] * BATCH_EVENTS
     return Load(
         connections=connections,
+        offered=rate,
         events=events,
         seconds=found["seconds"],
         p50_ms=found["p50_ms"],
@@ -193,6 +197,7 @@ def show(console: Console, found: Sequence[Load]) -> None:
     table = Table(title="HTTP ingest, one api process, batches of 100", title_justify="left")
     for name in (
         "connections",
+        "offered",
         "events/s",
         "p50 ms",
         "p99 ms",
@@ -204,6 +209,7 @@ def show(console: Console, found: Sequence[Load]) -> None:
     for one in found:
         table.add_row(
             str(one.connections),
+            f"{one.offered:,}" if one.offered else "as fast as it goes",
             f"{one.rate:,.0f}",
             f"{one.p50_ms:.1f}",
             f"{one.p99_ms:.1f}",

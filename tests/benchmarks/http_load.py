@@ -1,13 +1,15 @@
 """The load of `http_ingest.py`: requests made beforehand, raw sockets, so that it takes little of the machine.
 
-`python -m tests.benchmarks.http_load PORT CONNECTIONS SECONDS` prints one JSON object: answered, seconds, p50_ms, p99_ms,
-cpu_s. Each connection sends its next request when the answer to the one before has arrived.
+`python -m tests.benchmarks.http_load PORT CONNECTIONS SECONDS RATE` prints one JSON object: answered, seconds, p50_ms, p99_ms,
+cpu_s. Each connection sends its next request when the answer to the one before has arrived. With a RATE (events a second of
+all connections, 0 = none) not before its time, and the clock of a request starts at that time, sent or not.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import random
 import sys
 import time
 from itertools import islice
@@ -41,29 +43,31 @@ def requests() -> list[bytes]:
 class Connection(asyncio.Protocol):
     """Sends and waits in turn until `until`; the times of its requests go to `times`."""
 
-    def __init__(self, bodies: list[bytes], first: int, until: float) -> None:
+    def __init__(self, bodies: list[bytes], first: int, until: float, pace_s: float) -> None:
         self._bodies = bodies
         self._next = first
         self._until = until
-        self._sent_at = 0.0
+        self._pace_s = pace_s
+        self._due_at = time.perf_counter() + pace_s * random.random()
         self._answer = b""
         self.times: list[float] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._send()
+        self._send_when_due()
 
     def data_received(self, data: bytes) -> None:
         self._answer += data
         if not self._answer.endswith(b"\r\n\r\n"):
             return
         now = time.perf_counter()
-        self.times.append(now - self._sent_at)
+        self.times.append(now - self._due_at)
         if not self._answer.startswith(_ACCEPTED):
             self.done.set_exception(AssertionError(self._answer.decode()))
         elif now < self._until:
-            self._send()
+            self._due_at = self._due_at + self._pace_s if self._pace_s else now
+            self._send_when_due()
         else:
             self.done.set_result(None)
 
@@ -71,14 +75,21 @@ class Connection(asyncio.Protocol):
         if not self.done.done():
             self.done.set_exception(error or AssertionError("the api closed the connection"))
 
+    def _send_when_due(self) -> None:
+        wait_s = self._due_at - time.perf_counter()
+        if wait_s > 0:
+            asyncio.get_running_loop().call_later(wait_s, self._send)
+        else:
+            self._send()
+
     def _send(self) -> None:
         self._answer = b""
         self._next += 1
-        self._sent_at = time.perf_counter()
         self._transport.write(self._bodies[self._next % len(self._bodies)])
 
 
-async def load(port: int, connections: int, seconds: float) -> dict[str, float]:
+async def load(port: int, connections: int, seconds: float, rate: float) -> dict[str, float]:
+    pace_s = connections * BATCH_EVENTS / rate if rate else 0.0
     bodies = requests()
     loop = asyncio.get_running_loop()
     cpu, began = time.process_time(), time.perf_counter()
@@ -86,7 +97,9 @@ async def load(port: int, connections: int, seconds: float) -> dict[str, float]:
     for number in range(connections):
         first = number * len(bodies) // connections
         _, one = await loop.create_connection(
-            lambda first=first: Connection(bodies, first, began + seconds), "127.0.0.1", port
+            lambda first=first: Connection(bodies, first, began + seconds, pace_s),
+            "127.0.0.1",
+            port,
         )
         open_.append(one)
     await asyncio.gather(*(one.done for one in open_))
@@ -102,6 +115,5 @@ async def load(port: int, connections: int, seconds: float) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(
-        json.dumps(uvloop.run(load(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))) + "\n"
-    )
+    found = uvloop.run(load(int(sys.argv[1]), int(sys.argv[2]), *map(float, sys.argv[3:5])))
+    sys.stdout.write(json.dumps(found) + "\n")
