@@ -12,7 +12,10 @@ from tests.memory_usage import MemoryReader, MemoryWriter, Tables
 async def test_answers_in_memory_equal_the_oracle(seed):
     tables = Tables()
     database = SimpleNamespace(
-        writer=MemoryWriter(tables), reader=MemoryReader(tables), merge=lambda table: None
+        writer=MemoryWriter(tables),
+        reader=MemoryReader(tables),
+        merge=lambda table: None,
+        roll=lambda: None,
     )
 
     await play(database, seed, events=40, asked_each=4)

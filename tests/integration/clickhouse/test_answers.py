@@ -44,7 +44,7 @@ async def play(database, seed: int, *, events: int, asked_each: int):
         if rnd.random() < 0.2:
             database.merge(rnd.choice(("events", "usage", "uniques", "meter_ranges", "visible")))
         if rnd.random() < 0.3:
-            database.reader.roller.roll(quiet_s=0)
+            database.roll()
         for _ in range(asked_each):
             query = questions.a_question(rnd, rnd.choice(meters), seconds)
             await check(database, query, stories, visible, seed)
