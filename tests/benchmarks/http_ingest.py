@@ -64,16 +64,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement")
     parser.add_argument("--connections", type=_numbers, default=[1, 16], help="e.g. 1,16")
     parser.add_argument("--json", type=Path, help="the figures go to this file")
-    parser.add_argument("--profile", type=Path, help="py-spy records the api into this file")
     chosen = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 160)
-    found = measure(chosen.connections, chosen.seconds, chosen.profile)
+    found = measure(chosen.connections, chosen.seconds)
     show(console, found)
     if chosen.json:
         chosen.json.write_text(json.dumps([asdict(one) | {"rate": one.rate} for one in found]))
 
 
-def measure(connections: Sequence[int], seconds: float, profile: Path | None = None) -> list[Load]:
+def measure(connections: Sequence[int], seconds: float) -> list[Load]:
     """One measurement for each number of connections, one after the other, on one api process."""
     with (
         tempfile.TemporaryDirectory(prefix="meterstream-http-", ignore_cleanup_errors=True) as name,
@@ -81,10 +80,7 @@ def measure(connections: Sequence[int], seconds: float, profile: Path | None = N
         _api(stack) as api,
     ):
         warm = _load(stack, api, 16, _WARM_UP_S)
-        found = []
-        for number in connections:
-            with _recorded(api, profile, number):
-                found.append(_load(stack, api, number, seconds))
+        found = [_load(stack, api, number, seconds) for number in connections]
         found.append(_load(stack, api, connections[-1], seconds, _RATE))
         _compare(stack, sum(one.events for one in (warm, *found)))
     return found
@@ -143,26 +139,6 @@ def _load(stack: Stack, api: ApiProcess, connections: int, seconds: float, rate:
 def _cpu_s(process: psutil.Process) -> float:
     found = process.cpu_times()
     return found.user + found.system
-
-
-@contextmanager
-def _recorded(api: ApiProcess, profile: Path | None, connections: int) -> Iterator[None]:
-    """With py-spy beside the api, when it is asked for: the figures are then not to be compared."""
-    if profile is None:
-        yield
-        return
-    assert api.process is not None
-    command = ["py-spy", "record", "-f", "raw", "-r", "200", "-p", str(api.process.pid)]
-    recorder = subprocess.Popen(
-        [Path(sys.executable).parent / command[0], *command[1:], "-o", f"{profile}.{connections}"],
-        stdout=subprocess.DEVNULL,
-    )
-    time.sleep(1)  # until it is attached
-    try:
-        yield
-    finally:
-        recorder.send_signal(2)
-        recorder.wait(30)
 
 
 def _compare(stack: Stack, answered: int) -> None:
