@@ -22,6 +22,8 @@ class Catalog:
 
     def take(self, record: CatalogRecord) -> None:
         """Apply a record; one whose meter breaks a rule is left out."""
+        if record.meter is None:
+            return
         known = self._newest.get(record.meter.id)
         if known is not None and known.version >= record.version:
             return
@@ -42,4 +44,4 @@ class Catalog:
 
     def meters(self) -> Sequence[MeterRecord]:
         """Every meter as it is now, deleted ones too."""
-        return [record.meter for record in self._newest.values()]
+        return [record.meter for record in self._newest.values() if record.meter is not None]

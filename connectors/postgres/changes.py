@@ -13,8 +13,7 @@ from contextlib import asynccontextmanager
 
 from connectors.postgres.locks import lock_key
 from connectors.postgres.pool import Pool, PooledConnection, transaction
-from domain.metering.meter import Meter
-from schemas.catalog import CatalogRecord, encode_catalog_record, record_of
+from schemas.catalog import Entity, catalog_record, encode_catalog_record
 
 CHANNEL = "meterstream_outbox"
 """Notified with the namespace at each commit."""
@@ -28,14 +27,16 @@ async def catalog_change(pool: Pool, namespace: str) -> AsyncIterator[PooledConn
         yield connection
 
 
-async def append_change(connection: PooledConnection, meter: Meter) -> None:
-    """Write the outbox row that tells the workers what `meter` is now."""
-    version = await connection.fetchval("SELECT nextval(pg_get_serial_sequence('outbox', 'id'))")
-    record = CatalogRecord(kind="meter", version=version, meter=record_of(meter))
+async def append_change(connection: PooledConnection, namespace: str, entity: Entity) -> int:
+    """Write the outbox row that tells the workers what `entity` is now; the catalog's version of this change."""
+    version: int = await connection.fetchval(
+        "SELECT nextval(pg_get_serial_sequence('outbox', 'id'))"
+    )
     await connection.execute(
         "INSERT INTO outbox (id, namespace, payload) VALUES ($1, $2, $3)",
         version,
-        meter.namespace,
-        encode_catalog_record(record),
+        namespace,
+        encode_catalog_record(catalog_record(entity, version)),
     )
-    await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, meter.namespace)
+    await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, namespace)
+    return version

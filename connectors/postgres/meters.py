@@ -15,6 +15,7 @@ from connectors.postgres.pool import Pool, PooledConnection, connection
 from domain.errors import Conflict, NotFound
 from domain.metering.meter import SLUG, Aggregation, Meter
 from domain.metering.ulid import is_ulid
+from schemas.catalog import record_of
 
 _COLUMNS = tuple(field.name for field in fields(Meter))
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM meters"
@@ -56,7 +57,7 @@ class PostgresMeters:
                 await change.execute(_INSERT, *_values(stored))
             except UniqueViolationError as error:
                 raise Conflict(f"a live meter has the slug {meter.slug!r}") from error
-            await append_change(change, stored)
+            await append_change(change, stored.namespace, record_of(stored))
         return stored
 
     async def find(self, id_or_slug: str) -> Meter:
@@ -71,7 +72,7 @@ class PostgresMeters:
             after = change(before)
             if after != before:
                 await changing.execute(_UPDATE, *_values(after))
-                await append_change(changing, after)
+                await append_change(changing, after.namespace, record_of(after))
             return after
 
     async def delete(self, id_or_slug: str) -> None:

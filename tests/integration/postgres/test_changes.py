@@ -14,6 +14,7 @@ from domain.metering.ulid import new_ulid
 from runtime.config import MeterConfig
 from runtime.ids import new_id
 from runtime.seeds import seed_meters
+from schemas.catalog import record_of
 from tests.builders import NOON, ULIDS, a_meter
 
 pytestmark = pytest.mark.integration
@@ -92,7 +93,7 @@ async def test_a_reader_never_passes_an_id_that_commits_later(postgres_dsn, mete
                 meter = a_meter(f"m{writer}", id=new_ulid(writer, bytes(10)), namespace=unique, version=n + 1)  # fmt: skip
                 try:
                     async with catalog_change(pool, unique) as change:
-                        await append_change(change, meter)
+                        await append_change(change, meter.namespace, record_of(meter))
                         if (writer + n) % 5 == 0:
                             await change.execute("SELECT pg_sleep(0.002)")
                         if (writer + n) % 7 == 0:
