@@ -163,6 +163,12 @@ class SupervisorConfig(_Section):
         return self
 
 
+class TestingConfig(_Section):
+    """What only tests use."""
+
+    clock: bool = False
+
+
 class MeterConfig(_Section):
     """A meter that is made at start when no live one has its slug."""
 
@@ -193,6 +199,7 @@ class Config(_Section):
     sink: SinkConfig = SinkConfig()
     retention: RetentionConfig = RetentionConfig()
     supervisor: SupervisorConfig = SupervisorConfig()
+    testing: TestingConfig = TestingConfig()
     meters: tuple[MeterConfig, ...] = ()
 
     @model_validator(mode="after")

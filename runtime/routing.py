@@ -65,7 +65,7 @@ class Routing:
                 window_ms=int(config.dedupe.window.total_seconds() * 1000),
             ),
             reached=reached,
-            now_ms=clock.now_ms,
+            now_ms=clock.wall_ms,
         )
 
     async def run(self) -> None:

@@ -111,7 +111,7 @@ class Worker:
     def _make_sink(self, reached: StepHook) -> Sink:
         sink = self._config.sink
         return Sink(
-            UsageWriter(self._clients, clock.now_ms),
+            UsageWriter(self._clients, clock.wall_ms),
             self._reader,
             owner_of=self._owners.of,
             options=SinkOptions(

@@ -111,10 +111,15 @@ class EntitlementRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
 
 
 class ClockRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """The time that all processes go by while `testing.clock` is on; None = the real one."""
+    """The time that all processes go by while `testing.clock` is on; None = the real one.
+
+    It was `at` when the real time was `since`, and goes on from there unless it is `frozen`.
+    """
 
     id: str = "clock"
     at: datetime | None = None
+    since: datetime | None = None
+    frozen: bool = False
 
 
 Entity = MeterRecord | CustomerRecord | FeatureRecord | EntitlementRecord | ClockRecord

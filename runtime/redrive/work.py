@@ -66,7 +66,7 @@ def redrive(
                         servers, topics.names(config.namespace).events, _PRODUCE_S
                     ),
                     book=book,
-                    now=clock.now,
+                    now=clock.wall_now,
                     partition_of=partition_of,
                     schemas=schemas,
                     report=report,
@@ -74,7 +74,7 @@ def redrive(
                 )
                 await redriver.run()
             if not order.dry_run:
-                await book.forget(clock.now() - config.kafka.retention - _SPARE)
+                await book.forget(clock.wall_now() - config.kafka.retention - _SPARE)
 
     asyncio.run(work())
 

@@ -27,6 +27,6 @@ class Speech:
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
             os.write(1, f"{line}\n".encode(errors="replace"))
         if self._log is not None:
-            said = f"{clock.now().isoformat(timespec='milliseconds')} {line}\n"
+            said = f"{clock.wall_now().isoformat(timespec='milliseconds')} {line}\n"
             with contextlib.suppress(OSError), self._log.open("a", encoding="utf-8") as file:
                 file.write(said)
