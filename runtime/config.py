@@ -13,12 +13,21 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from runtime.config_sources import ConfigProblem as ConfigProblem
 from runtime.config_sources import add_variables, explain, read_file
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\Z")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -87,7 +96,7 @@ class ApiConfig(_Section):
 
     @model_validator(mode="after")
     def _bound_outside_needs_auth(self) -> ApiConfig:
-        if self.host not in ("127.0.0.1", "localhost", "::1") and self.auth is None:
+        if self.host not in _LOOPBACK and self.auth is None:
             raise ValueError(
                 f"host {self.host} can be reached from outside: say `auth: none` if that is meant"
             )
@@ -97,7 +106,10 @@ class ApiConfig(_Section):
 class WorkerConfig(_Section):
     """A stream worker."""
 
+    host: str = "127.0.0.1"
+    advertised_host: str | None = None
     port: int = Field(0, ge=0, le=65_535)
+    secret: SecretStr | None = Field(None, min_length=16)
     agents: tuple[Literal["meter", "sink", "route"], ...] = ("meter", "sink", "route")
     chunk_events_max: int = Field(8_000, ge=1, le=1_000_000)
     slice: Duration = timedelta(milliseconds=20)
@@ -109,6 +121,35 @@ class WorkerConfig(_Section):
     route_records_max: int = Field(5_000, ge=1, le=100_000)
     block_cache_bytes: int = Field(256 << 20, ge=1 << 20)
     write_buffer_bytes: int = Field(256 << 20, ge=1 << 20)
+
+    @model_validator(mode="after")
+    def _bound_outside_needs_a_secret(self) -> WorkerConfig:
+        if self.host not in _LOOPBACK and self.secret is None:
+            raise ValueError(
+                f"host {self.host} can be reached from outside: give a secret, the same to workers and api"
+            )
+        return self
+
+
+class BalancesConfig(_Section):
+    """Balances in the workers and how the api reads them there."""
+
+    progress_interval: Duration = timedelta(milliseconds=100)
+    share: float = Field(0.25, gt=0, le=1)
+    buffer_bytes_max: int = Field(64 << 20, ge=1 << 20)
+    standbys: int = Field(1, ge=0, le=16)
+    announce_interval: Duration = timedelta(seconds=1)
+    owner_dead_after: Duration = timedelta(seconds=5)
+    keep_state: Duration = timedelta(hours=1)
+    read_timeout: Duration = timedelta(milliseconds=500)
+    catalog_wait: Duration = timedelta(milliseconds=200)
+    ask_bytes_max: int = Field(4 << 20, ge=64 << 10)
+
+    @model_validator(mode="after")
+    def _announced_before_it_is_dead(self) -> BalancesConfig:
+        if self.owner_dead_after < 2 * self.announce_interval:
+            raise ValueError("owner_dead_after is less than two times announce_interval")
+        return self
 
 
 class AvroConfig(_Section):
@@ -195,6 +236,7 @@ class Config(_Section):
     api: ApiConfig = ApiConfig()
     worker: WorkerConfig = WorkerConfig()
     avro: AvroConfig = AvroConfig()
+    balances: BalancesConfig = BalancesConfig()
     dedupe: DedupeConfig = DedupeConfig()
     sink: SinkConfig = SinkConfig()
     retention: RetentionConfig = RetentionConfig()
