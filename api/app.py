@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -17,9 +17,11 @@ from api.observed import Observed
 from api.openapi import serving
 from api.openapi.catalogue import OPERATIONS
 from api.openapi.document import build
+from api.openapi.operations import testing as testing_operations
 from api.problem import HANDLERS
 from api.routing import MatchAsSent, Resource
 from api.v1 import debug, events, events_v2, fate, meter_query, meter_values, meters, rejected
+from api.v1.testing import CLOCK
 
 RESOURCES: tuple[Resource, ...] = (
     events.EVENTS,
@@ -37,9 +39,17 @@ RESOURCES: tuple[Resource, ...] = (
 )
 
 
+TESTING: tuple[Resource, ...] = (CLOCK,)
+"""Beside them with `testing.clock`."""
+
+
 @cache
-def openapi() -> bytes:
+def openapi(with_testing: bool = False) -> bytes:
     """The OpenAPI document of all this, as JSON."""
+    if with_testing:
+        return json_bytes(
+            build((*RESOURCES, *TESTING), (*OPERATIONS, *testing_operations.OPERATIONS))
+        )
     return json_bytes(build(RESOURCES, OPERATIONS))
 
 
@@ -48,10 +58,12 @@ def create_app(
     checks: Mapping[str, Check] | None = None,
     lifespan: StatelessLifespan[Starlette] | None = None,
     look: Look | None = None,
+    with_testing: bool = False,
 ) -> Starlette:
     """The application. Without `calls` it answers 503 until `app.state.calls` is set."""
+    resources = (*RESOURCES, *TESTING) if with_testing else RESOURCES
     app = Starlette(
-        routes=[resource.route() for resource in RESOURCES],
+        routes=[resource.route() for resource in resources],
         middleware=[Middleware(Observed), Middleware(MatchAsSent)],
         exception_handlers=HANDLERS,
         lifespan=lifespan,
@@ -60,5 +72,5 @@ def create_app(
     app.state.calls = calls
     app.state.checks = checks or {}
     app.state.look = look
-    app.state.openapi = openapi
+    app.state.openapi = partial(openapi, with_testing)
     return app

@@ -11,6 +11,7 @@ from domain.metering.meter import Meter
 from domain.metering.query import MeterQuery, ResultRow
 from domain.metering.rejected import RejectedListing, RejectedPage
 from domain.metering.verdicts import StoredVerdict, VerdictListing
+from schemas.catalog import CatalogRecord, ClockRecord
 
 
 class EventLog(Protocol):
@@ -129,6 +130,18 @@ class Meters(Protocol):
         ...
 
 
+class TestingClock(Protocol):
+    """The time that every process goes by, as tests set it."""
+
+    async def read(self) -> CatalogRecord | None:
+        """The newest change; None when it was never set. Unavailable."""
+        ...
+
+    async def set(self, at: datetime | None, *, frozen: bool) -> ClockRecord:
+        """It is `at` now, None: the real time. This process goes by it when the call returns. Unavailable."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """Everything the API is given. `now` is the clock (aware, UTC), `new_id` makes a ULID."""
@@ -143,3 +156,4 @@ class Ports:
     verdicts: Verdicts
     now: Callable[[], datetime]
     new_id: Callable[[], str]
+    testing_clock: TestingClock | None = None

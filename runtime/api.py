@@ -39,6 +39,7 @@ from connectors.postgres.meters import PostgresMeters
 from connectors.postgres.outbox import PostgresOutbox
 from connectors.postgres.redrives import PostgresRedrives
 from connectors.postgres.standing import PostgresStanding
+from connectors.postgres.testing_clock import PostgresTestingClock
 from domain.errors import Unavailable
 from runtime import clock
 from runtime.config import Config, ConfigProblem
@@ -48,6 +49,7 @@ from runtime.logs import set_up_logging
 from runtime.relay import Relay
 from runtime.seeds import seed_meters
 from runtime.standing import look
+from runtime.testing_clock import ClockSwitch, follow
 from runtime.topics import ensure_topics
 from runtime.topology.parts import INGEST, REJECTED, RELAY, Wires
 from schemas import topics
@@ -86,6 +88,9 @@ class ApiProcess:
         self._relay = _relay(config, self.wires[RELAY.name], self._fail)
         self._pool: postgres.Pool | None = None
         self._standing: PostgresStanding | None = None
+        self._switch = ClockSwitch()
+        self._clock: PostgresTestingClock | None = None
+        self._following: asyncio.Task[None] | None = None
         self._server: uvicorn.Server | None = None
         self.problem: BaseException | None = None
 
@@ -99,6 +104,7 @@ class ApiProcess:
             },
             lifespan=self._lifespan,
             look=lambda: look(self._standing),
+            with_testing=self._config.testing.clock,
         )
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -129,6 +135,9 @@ class ApiProcess:
             start.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await start
+            if self._following is not None:
+                self._following.cancel()
+                await asyncio.gather(self._following, return_exceptions=True)
             await self._relay.stop()
             await self._event_log.stop()
             self._usage.close()
@@ -183,6 +192,7 @@ class ApiProcess:
             ),
         )
         self._standing = PostgresStanding(self._pool, config.namespace)
+        await self._follow_clock(self._pool)
         calls = self._calls(self._pool)
         await seed_meters(
             config.meters,
@@ -196,6 +206,23 @@ class ApiProcess:
         self._usage.roller.start()
         app.state.calls = calls
         log.info("serving")
+
+    async def _follow_clock(self, pool: postgres.Pool) -> None:
+        """With `testing.clock`: go by the time that is set, from the first answer on."""
+        if not self._config.testing.clock or self._clock is not None:
+            return
+        stored = PostgresTestingClock(
+            pool, self._config.namespace, clock.wall_now, self._switch.take
+        )
+        if (record := await stored.read()) is not None:
+            self._switch.take(record)
+        self._clock = stored
+        self._following = asyncio.create_task(follow(stored, self._switch), name="testing-clock")
+        self._following.add_done_callback(self._followed)
+
+    def _followed(self, following: asyncio.Task[None]) -> None:
+        if not following.cancelled() and (error := following.exception()) is not None:
+            self._fail(error)
 
     def _calls(self, pool: postgres.Pool) -> Calls:
         config = self._config
@@ -211,6 +238,7 @@ class ApiProcess:
                 verdicts=self._verdicts,
                 now=clock.now,
                 new_id=new_id,
+                testing_clock=self._clock,
             ),
             rules=MeterRules(
                 namespace=config.namespace, reserved_event_types=config.reserved_event_types
