@@ -56,21 +56,21 @@ def test_the_newest_change_counts_in_whatever_order_they_come(switch):
 
 
 async def test_what_another_process_sets_is_followed_through_an_outage(switch):
-    class Stored:
-        answers = [Unavailable("Postgres"), None, a_change(frozen=True)]
+    answers = iter([Unavailable("Postgres"), None, a_change(frozen=True)])
+    done = asyncio.Event()
 
+    class Stored:
         async def read(self):
-            found = self.answers.pop(0)
+            found = next(answers, None)
+            if found is None and switch.version:
+                done.set()
             if isinstance(found, Exception):
                 raise found
-            if not self.answers:
-                self.answers.append(found)
             return found
 
     following = asyncio.create_task(follow(Stored(), switch))
     async with asyncio.timeout(5):
-        while switch.version == 0:
-            await asyncio.sleep(0.01)
+        await done.wait()
     following.cancel()
 
     assert clock.now() == MARCH
