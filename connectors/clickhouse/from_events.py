@@ -51,8 +51,8 @@ class EventParts:
     ) -> dict[AnswerKey, Part]:
         """The parts of the minutes that a bound cuts, and of events at positions that no row covers."""
         wanted = [between("time", edge.start, edge.end) for edge in split.edges]
-        outside = _uncovered(visible, ranges)
-        if split.rows and outside and self._has_any(query.meter, visible, ranges, outside):
+        outside = not_covered(visible, ranges)
+        if split.rows and outside and self.has_any(query.meter, visible, ranges, outside):
             start = None if split.first_minute is None else split.first_minute * 60
             end = None if split.end_minute is None else split.end_minute * 60
             wanted.append(f"({outside}) AND {between('time', start, end)}")
@@ -71,7 +71,7 @@ class EventParts:
         parameters = Parameters()
         minutes = sorted({minute for _, _, minute, _ in ahead})
         condition = (
-            f"{between('time', minutes[0] * 60, minutes[-1] * 60 + 60)} AND ({_covered(ranges)}) "
+            f"{between('time', minutes[0] * 60, minutes[-1] * 60 + 60)} AND ({covered(ranges)}) "
             f"AND intDiv(toUnixTimestamp64Second(time), 60) IN {parameters.numbers(minutes)}"
         )
 
@@ -102,7 +102,7 @@ class EventParts:
         visible: Mapping[int, int],
         parameters: Parameters,
     ) -> Iterator[list[Event]]:
-        where = [self._of_type(query.meter, parameters), is_seen(visible), f"({condition})"]
+        where = [self.of_type(query.meter, parameters), is_seen(visible), f"({condition})"]
         if query.subjects is not None:
             where.append(is_one_of("subject", query.subjects, parameters))
         where += [text_condition("subject", test, parameters) for test in query.subject_filters]
@@ -127,19 +127,20 @@ class EventParts:
         visible = self._asking.visible()
         parameters = Parameters()
         found = self._asking.rows(
-            f"SELECT DISTINCT subject FROM events WHERE {self._of_type(meter, parameters)} "
+            f"SELECT DISTINCT subject FROM events WHERE {self.of_type(meter, parameters)} "
             f"AND {is_seen(visible)} AND {between('time', start, end)}",
             parameters,
         )
         return sorted(row[0] for row in found)
 
-    def _of_type(self, meter: Meter, parameters: Parameters) -> str:
+    def of_type(self, meter: Meter, parameters: Parameters) -> str:
+        """The condition on accepted events of the meter's type."""
         return (
             f"namespace = {parameters.text(self._asking.namespace)} AND type = {parameters.text(meter.event_type)} "
             "AND verdict = 'accepted'"
         )
 
-    def _has_any(
+    def has_any(
         self, meter: Meter, visible: Mapping[int, int], ranges: Ranges, uncovered: str
     ) -> bool:
         """Whether any event of the type is not covered; remembered once it can no longer change."""
@@ -152,7 +153,7 @@ class EventParts:
             return False
         parameters = Parameters()
         found = self._asking.rows(
-            f"SELECT 1 FROM events WHERE {self._of_type(meter, parameters)} AND {is_seen(visible)} AND ({uncovered}) LIMIT 1",
+            f"SELECT 1 FROM events WHERE {self.of_type(meter, parameters)} AND {is_seen(visible)} AND ({uncovered}) LIMIT 1",
             parameters,
         )
         if not found and final:
@@ -160,7 +161,7 @@ class EventParts:
         return bool(found)
 
 
-def _uncovered(visible: Mapping[int, int], ranges: Ranges) -> str:
+def not_covered(visible: Mapping[int, int], ranges: Ranges) -> str:
     """The condition on visible events that no row covers; "" when rows cover all of them."""
     starts, stops = {}, {}
     for partition, until in visible.items():
@@ -179,7 +180,7 @@ def _uncovered(visible: Mapping[int, int], ranges: Ranges) -> str:
     return " OR ".join(conditions)
 
 
-def _covered(ranges: Ranges) -> str:
+def covered(ranges: Ranges) -> str:
     """The condition on events that rows cover."""
     if not ranges:
         return "0"
