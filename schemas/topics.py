@@ -30,8 +30,10 @@ class Role(StrEnum):
     REJECTED = "rejected"
     USAGE = "usage"
     BALANCES = "balances"
+    HOLDS = "holds"
     ALERTS = "alerts"
     CATALOG = "catalog"
+    OWNERS = "owners"
     CHANGELOG = "changelog"
 
 
@@ -111,8 +113,10 @@ class TopicNames:
     rejected: str
     usage: str
     balances: str
+    holds: str
     alerts: str
     catalog: str
+    owners: str
     changelog: str
 
     def of(self, role: Role) -> str:
@@ -136,8 +140,10 @@ def names(namespace: str) -> TopicNames:
         rejected=f"{prefix}_rejected",
         usage=f"{prefix}_usage",
         balances=f"{prefix}_balances",
+        holds=f"{prefix}_holds",
         alerts=f"{prefix}_alerts",
         catalog=f"{prefix}_catalog",
+        owners=f"{prefix}_owners",
         changelog=f"{prefix}_meter_changelog",
     )
 
@@ -181,7 +187,9 @@ def catalogue(
         topic(Role.ALERTS, others, "threshold crossings, by customer", partitions),
         topic(Role.USAGE, state, "absolute usage rows, by row", partitions),
         topic(Role.BALANCES, state, "balances, by entitlement", partitions),
+        topic(Role.HOLDS, state, "what holds reserve, by entitlement and key", partitions),
         topic(Role.CATALOG, state, "meters, by id", 1),
+        topic(Role.OWNERS, (*state, _rolled_hourly()), "live workers, by name", 1),
         topic(
             Role.CHANGELOG, state, "the meter's state: rows, ids, markers, by state key", partitions
         ),
@@ -240,6 +248,16 @@ def _kept_by_key() -> tuple[Setting, ...]:
         ),
         _length(CHANGELOG_BATCH_BYTES_MAX),
         *_EVERYWHERE,
+    )
+
+
+def _rolled_hourly() -> Setting:
+    return Setting(
+        name="segment.ms",
+        value=str(3_600_000),
+        fit=Fit.CHOSEN,
+        code="",
+        why="only what is no longer written to is compacted: every live worker writes a record a second",
     )
 
 

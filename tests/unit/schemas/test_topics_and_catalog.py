@@ -36,7 +36,9 @@ def test_the_catalogue_names_every_topic_with_its_cleanup():
         "om_acme_alerts": (4, "delete", True),
         "om_acme_usage": (4, "compact", True),
         "om_acme_balances": (4, "compact", True),
+        "om_acme_holds": (4, "compact", True),
         "om_acme_catalog": (1, "compact", True),
+        "om_acme_owners": (1, "compact", True),
         "om_acme_meter_changelog": (4, "compact", True),
     }
     assert topics["om_acme_events"].config["retention.ms"] == "1000"
