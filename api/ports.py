@@ -5,13 +5,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from domain.entitlements.finding import (
+    EntitlementFilter,
+    FeatureName,
+    GrantFilter,
+    OfOwner,
+    Owner,
+    Place,
+    Slice,
+)
+from domain.entitlements.managed import Aggregate, Holder, ManagedEntitlement, ManagedGrant
+from domain.entitlements.managing import Opening
 from domain.metering.listing import EventListing as EventListing
 from domain.metering.listing import StoredEvent as StoredEvent
 from domain.metering.meter import Meter
 from domain.metering.query import MeterQuery, ResultRow
 from domain.metering.rejected import RejectedListing, RejectedPage
 from domain.metering.verdicts import StoredVerdict, VerdictListing
-from schemas.catalog import CatalogRecord, ClockRecord
+from schemas.catalog import CatalogRecord, ClockRecord, CustomerRecord, EntitlementRecord
 
 
 class EventLog(Protocol):
@@ -127,6 +138,78 @@ class Meters(Protocol):
 
     async def of_types(self, event_types: Sequence[str]) -> list[Meter]:
         """Live meters whose event type is one of these."""
+        ...
+
+
+class Entitlements(Protocol):
+    """Entitlements with their grants and resets; changes write the outbox in the same transaction. All raise Unavailable.
+
+    What `change` and `make` are given is read in the transaction, which no other change can slip into; so is the time.
+    Owners: NotFound when unknown, PreconditionFailed when deleted; a subject that is nobody's is NotFound.
+    """
+
+    @property
+    def catalog_version(self) -> int:
+        """The newest version of the catalog that this process has committed: what a worker must have seen; 0 = none."""
+        ...
+
+    async def of_customer(
+        self, customer_id_or_key: str
+    ) -> tuple[CustomerRecord, Sequence[EntitlementRecord]]:
+        """A customer and its entitlements that are not deleted, ended ones too, with grants and resets."""
+        ...
+
+    async def of_subject(
+        self, subject_id_or_key: str
+    ) -> tuple[CustomerRecord, Sequence[EntitlementRecord]]:
+        """The same of the customer whose usage the subject's events are."""
+        ...
+
+    async def record(self, entitlement_id: str) -> EntitlementRecord:
+        """By id; NotFound, also when it is deleted."""
+        ...
+
+    async def create(
+        self, owner: Owner, feature: FeatureName, make: Callable[[Opening], Aggregate]
+    ) -> tuple[ManagedEntitlement, Holder]:
+        """Store what `make` makes for owner and feature; NotFound, what `make` raises."""
+        ...
+
+    async def override(
+        self,
+        place: OfOwner,
+        feature: FeatureName,
+        make: Callable[[Aggregate, Opening], tuple[Aggregate, Aggregate]],
+    ) -> tuple[ManagedEntitlement, Holder]:
+        """Store what `make` makes of the entitlement and of its successor; the successor. NotFound, what `make` raises."""
+        ...
+
+    async def change(
+        self, place: Place, change: Callable[[Aggregate, datetime], Aggregate]
+    ) -> Aggregate:
+        """Store what `change` makes of the entitlement as it is now; NotFound, what `change` raises."""
+        ...
+
+    async def change_grant(
+        self, grant_id: str, change: Callable[[Aggregate, datetime], Aggregate]
+    ) -> None:
+        """Store what `change` makes of the entitlement that has this grant; NotFound, what `change` raises."""
+        ...
+
+    async def find(self, place: Place) -> tuple[ManagedEntitlement, Holder]:
+        """NotFound."""
+        ...
+
+    async def list_entitlements(
+        self, wanted: EntitlementFilter, part: Slice
+    ) -> tuple[Sequence[tuple[ManagedEntitlement, Holder]], int]:
+        """A part, and how many there are in all; NotFound for its owner."""
+        ...
+
+    async def list_grants(
+        self, wanted: GrantFilter, part: Slice
+    ) -> tuple[Sequence[ManagedGrant], int]:
+        """A part, and how many there are in all; NotFound for its place or customers."""
         ...
 
 

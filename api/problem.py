@@ -14,14 +14,25 @@ from starlette.responses import Response
 from api import metrics
 from api.answers import json_bytes
 from api.observed import REQUEST_ID_HEADER, request_id_of
-from domain.errors import Conflict, DomainError, NotFound, Refused, Unavailable
+from domain.entitlements.entitlement import Overlap
+from domain.errors import (
+    Conflict,
+    DomainError,
+    Forbidden,
+    NotFound,
+    PreconditionFailed,
+    Refused,
+    Unavailable,
+)
 
 log = logging.getLogger(__name__)
 
 STATUS: dict[type[Exception], int] = {
     Refused: 400,
+    Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
+    PreconditionFailed: 412,
     ClientDisconnect: 408,
     Unavailable: 503,
 }
@@ -63,13 +74,18 @@ def _status_of(error: Exception) -> int:
 
 
 def _extensions(error: Exception) -> dict[str, Any] | None:
-    """Every refusal has its code and the field, for programs."""
+    """Every refusal has its code and the field, for programs; a conflict of entitlements names the other one."""
     if not isinstance(error, DomainError):
         return None
-    issue = {"code": error.code, "message": str(error), "severity": "critical"}
-    if isinstance(error, Refused) and error.field is not None:
-        issue["field"] = error.field
-    return {"validationErrors": [issue]}
+    issue: dict[str, Any] = {"code": error.code, "message": str(error), "severity": "critical"}
+    if isinstance(error, Refused):
+        issue |= error.attributes
+        if error.field is not None:
+            issue["field"] = error.field
+    found: dict[str, Any] = {"validationErrors": [issue]}
+    if isinstance(error, Overlap):
+        found["conflictingEntityId"] = error.conflicting
+    return found
 
 
 def _answer(

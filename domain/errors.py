@@ -1,5 +1,7 @@
 """Errors that the rules raise. A stable `code`, a message for people, and the field that is wrong."""
 
+from typing import Any
+
 
 class DomainError(Exception):
     """A rule was broken; `code` is stable and part of the interface."""
@@ -8,12 +10,18 @@ class DomainError(Exception):
 
 
 class Refused(DomainError):
-    """The input is wrong: nothing was done. `field` names the offending value (JSONPath-like, e.g. `$.time`)."""
+    """The input is wrong: nothing was done. `field` names the offending value (JSONPath-like, e.g. `$.time`).
 
-    def __init__(self, code: str, message: str, field: str | None = None) -> None:
+    `attributes` are further members of what programs are told.
+    """
+
+    def __init__(
+        self, code: str, message: str, field: str | None = None, **attributes: Any
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.field = field
+        self.attributes = attributes
 
 
 class NotFound(DomainError):
@@ -26,6 +34,18 @@ class Conflict(DomainError):
     """The change clashes with what is there."""
 
     code = "conflict"
+
+
+class PreconditionFailed(DomainError):
+    """What is to be changed is in a state that does not allow it, such as a deleted customer."""
+
+    code = "precondition_failed"
+
+
+class Forbidden(DomainError):
+    """It may not be changed this way, whoever asks: it belongs to something else."""
+
+    code = "forbidden"
 
 
 class Unavailable(Exception):

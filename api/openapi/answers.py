@@ -22,12 +22,18 @@ class ValidationIssue(Struct, kw_only=True):
     field: Annotated[
         str | UnsetType, Meta(description="The value that is wrong: a JSONPath or a parameter.")
     ] = UNSET
+    amount: Annotated[float | UnsetType, Meta(description="Of a grant, when it is refused.")] = (
+        UNSET
+    )
 
 
 class ProblemExtensions(Struct, kw_only=True, rename="camel"):
     """What programs need."""
 
     validation_errors: list[ValidationIssue]
+    conflicting_entity_id: Annotated[
+        str | UnsetType, Meta(description="The entitlement that stands in the way.")
+    ] = UNSET
 
 
 class Problem(Struct, kw_only=True):

@@ -44,7 +44,10 @@ class Grant:
     def __post_init__(self) -> None:
         if check_quantity(self.amount, "$.amount") <= 0:
             raise Refused(
-                "grant_amount_must_be_positive", f"amount is {self.amount}, not above 0", "$.amount"
+                "grant_amount_must_be_positive",
+                f"amount is {self.amount}, not above 0",
+                "$.amount",
+                amount=float(self.amount),
             )
         if not 0 <= self.priority <= PRIORITY_MAX:
             raise Refused("priority_invalid", f"priority is 0-{PRIORITY_MAX}", "$.priority")

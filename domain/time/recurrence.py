@@ -78,6 +78,11 @@ def occurrences(recurrence: Recurrence, start: datetime, end: datetime) -> Itera
         index += 1
 
 
+def about_how_many(recurrence: Recurrence, start: datetime, end: datetime) -> int:
+    """How many occurrences `[start, end)` has, by the mean length of a month: for bounds, not for counting."""
+    return (to_microseconds(end) - to_microseconds(start)) // _mean_us(recurrence.interval)
+
+
 def _occurrence(recurrence: Recurrence, index: int) -> int:
     return clamped_microseconds(recurrence.anchor, recurrence.interval, index)
 
@@ -89,10 +94,14 @@ def _index_at(recurrence: Recurrence, moment: int) -> int:
     mean part by less than three days each way of the cycle of 400 years; the steps that mend it are therefore few.
     """
     interval = recurrence.interval
-    mean = interval.total_months * _MEAN_MONTH_US + interval.total_microseconds
+    mean = _mean_us(interval)
     index = (moment - to_microseconds(recurrence.anchor)) // mean
     while _occurrence(recurrence, index) > moment:
         index -= 1
     while _occurrence(recurrence, index + 1) <= moment:
         index += 1
     return index
+
+
+def _mean_us(interval: Duration) -> int:
+    return interval.total_months * _MEAN_MONTH_US + interval.total_microseconds
