@@ -12,18 +12,16 @@ from enum import StrEnum
 from domain.errors import Refused
 from domain.metering.jsonpath import compile_path
 from domain.metering.ulid import is_ulid
+from domain.texts import check_length, check_metadata, check_storable
 
 SLUG = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*\Z", re.ASCII)
 GROUP_KEY = re.compile(r"[a-zA-Z_][0-9a-zA-Z_]*\Z", re.ASCII)
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 SLUG_LENGTH_MAX = 64
 NAME_LENGTH_MAX = 256
 DESCRIPTION_LENGTH_MAX = 1024
 EVENT_TYPE_LENGTH_MAX = 1024
 GROUP_KEYS_MAX = 64
 GROUP_KEY_LENGTH_MAX = 256
-METADATA_BYTES_MAX = 64 << 10
-"""Keys and values together, in UTF-8: a meter is one record of the catalog topic."""
 
 
 class Aggregation(StrEnum):
@@ -62,11 +60,11 @@ class Meter:
         if not is_ulid(self.id):
             raise Refused("id_invalid", f"not a ULID: {self.id[:40]!r}", "$.id")
         _check_slug(self.slug)
-        _check_length("$.name", self.name, 1, NAME_LENGTH_MAX)
+        check_length("$.name", self.name, 1, NAME_LENGTH_MAX)
         if self.description is not None:
-            _check_length("$.description", self.description, 1, DESCRIPTION_LENGTH_MAX)
-        _check_length("$.eventType", self.event_type, 1, EVENT_TYPE_LENGTH_MAX)
-        _check_metadata(self.metadata)
+            check_length("$.description", self.description, 1, DESCRIPTION_LENGTH_MAX)
+        check_length("$.eventType", self.event_type, 1, EVENT_TYPE_LENGTH_MAX)
+        check_metadata(self.metadata)
         _check_event_from(self.event_from)
         _check_value_property(self.aggregation, self.value_property)
         _check_group_by(self.group_by, self.value_property)
@@ -150,38 +148,6 @@ def _check_slug(slug: str) -> None:
         )
 
 
-def _check_length(field: str, text: str, least: int, most: int) -> None:
-    if not least <= len(text) <= most:
-        raise Refused(
-            "length_invalid",
-            f"{field[2:]} has {len(text)} characters, {least}-{most} are allowed",
-            field,
-        )
-    _check_storable(field, text)
-
-
-def _check_storable(field: str, text: str) -> None:
-    """NUL and lone surrogates cannot be kept by the database that meters live in."""
-    if _UNSTORABLE.search(text):
-        raise Refused(
-            "text_invalid", f"{field[2:]} has a NUL or a lone surrogate: {text[:80]!r}", field
-        )
-
-
-def _check_metadata(metadata: Mapping[str, str] | None) -> None:
-    size = 0
-    for key, value in (metadata or {}).items():
-        _check_storable("$.metadata", key)
-        _check_storable("$.metadata", value)
-        size += len(key.encode()) + len(value.encode())
-    if size > METADATA_BYTES_MAX:
-        raise Refused(
-            "metadata_too_large",
-            f"metadata has {size} bytes, {METADATA_BYTES_MAX} are allowed",
-            "$.metadata",
-        )
-
-
 def _check_event_from(event_from: datetime | None) -> None:
     if event_from is None:
         return
@@ -226,7 +192,7 @@ def _check_group_by(group_by: Mapping[str, str], value_property: str | None) -> 
                 f"a group key is letters, digits and _, not starting with a digit: {key!r}",
                 field,
             )
-        _check_length(field, key, 1, GROUP_KEY_LENGTH_MAX)
+        check_length(field, key, 1, GROUP_KEY_LENGTH_MAX)
         _compile(path, field)
         if path == value_property:
             raise Refused(
@@ -235,7 +201,7 @@ def _check_group_by(group_by: Mapping[str, str], value_property: str | None) -> 
 
 
 def _compile(path: str, field: str) -> None:
-    _check_storable(field, path)
+    check_storable(field, path)
     try:
         compile_path(path)
     except Refused as refused:
