@@ -94,7 +94,7 @@ class WorkerBalances:
         choices = self._whom.choices()
         groups: dict[tuple[str, bool], tuple[WorkerRecord, list[_Open]]] = {}
         for one in left:
-            partition = self._whom.partition(one.question.customer)
+            partition = self._whom.partition(one.question)
             worker = choices.of(partition, one.tried)
             if worker is not None:
                 key = (worker.name, partition in worker.owned)
@@ -116,6 +116,6 @@ class WorkerBalances:
             return False
         for one, answer in zip(group, told.answers, strict=True):
             if answer.customer_id is not None:
-                self._whom.learn(one.question.customer, answer.customer_id)
+                self._whom.learn(one.question, answer.customer_id)
             one.take(answer, told.role)
         return True

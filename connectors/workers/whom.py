@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Sequence
 
+from schemas.balances import Question
 from schemas.owners import WorkerRecord, owner_by_partition
 from schemas.partitioner import partition_of
 
@@ -17,7 +18,7 @@ _REMEMBERED_KEY_MAX = 256
 class Whom:
     """What the workers say, what their answers taught, and who was silent. One thread.
 
-    `learnt_max` keys of customers are remembered with their partitions. A worker that did not answer is left out until it has
+    `learnt_max` keys of customers and subjects are remembered with their partitions. A worker that did not answer is left out until it has
     said something again on the owners topic, and for `silent_s` at least.
     """
 
@@ -32,7 +33,7 @@ class Whom:
     ) -> None:
         self._live = live
         self._partitions = partitions
-        self._learnt: OrderedDict[str, int] = OrderedDict()
+        self._learnt: OrderedDict[tuple[bool, str], int] = OrderedDict()
         self._learnt_max = learnt_max
         self._silent: dict[str, tuple[float, int]] = {}
         """By name: when it did not answer, and `at_ms` of what it had said last."""
@@ -46,21 +47,24 @@ class Whom:
         self._turn += 1
         return Choices(live, self._turn)
 
-    def partition(self, customer: str) -> int | None:
-        """The partition of an id, or of a key that was learnt; None for another key."""
-        known = self._learnt.get(customer)
+    def partition(self, question: Question) -> int | None:
+        """The partition of the customer that is asked about; None for a key or subject that no answer has told of yet."""
+        name = _name(question)
+        known = self._learnt.get(name)
         if known is not None:
-            self._learnt.move_to_end(customer)
+            self._learnt.move_to_end(name)
             return known
-        return partition_of(customer.encode(), self._partitions) if _ULID.match(customer) else None
+        if not question.by_subject and _ULID.match(question.customer):
+            return partition_of(question.customer.encode(), self._partitions)
+        return None
 
-    def learn(self, customer: str, customer_id: str) -> None:
-        """A worker said whose key it is."""
-        if customer == customer_id or len(customer) > _REMEMBERED_KEY_MAX:
+    def learn(self, question: Question, customer_id: str) -> None:
+        """A worker said whose key or subject it is."""
+        if question.customer == customer_id or len(question.customer) > _REMEMBERED_KEY_MAX:
             return
         if len(self._learnt) >= self._learnt_max:
             self._learnt.popitem(last=False)
-        self._learnt[customer] = partition_of(customer_id.encode(), self._partitions)
+        self._learnt[_name(question)] = partition_of(customer_id.encode(), self._partitions)
 
     def was_silent(self, record: WorkerRecord) -> None:
         """It did not answer."""
@@ -75,6 +79,11 @@ class Whom:
             return True
         del self._silent[record.name]
         return False
+
+
+def _name(question: Question) -> tuple[bool, str]:
+    """A subject may be called as another customer's key."""
+    return question.by_subject, question.customer
 
 
 class Choices:
