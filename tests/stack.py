@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,13 @@ def start_stack(
         stop_stack(stack)
         raise
     return stack
+
+
+def set_clock(stack: Stack, at: datetime | None, *, frozen: bool = False) -> None:
+    """The time that rules go by, for a stack with METERSTREAM_TESTING__CLOCK; None: the real one."""
+    body = {"now": at and at.isoformat(), "frozen": frozen}
+    answer = httpx.put(f"{stack.api.url}/api/v1/testing/clock", json=body, timeout=10)
+    assert answer.status_code == 200, answer.text
 
 
 def stop_stack(stack: Stack) -> None:
