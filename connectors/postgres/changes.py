@@ -19,12 +19,28 @@ CHANNEL = "meterstream_outbox"
 """Notified with the namespace at each commit."""
 
 
+_appended: dict[PooledConnection, int] = {}
+"""The newest version of each transaction that runs."""
+
+_committed: dict[str, int] = {}
+
+
+def committed_version(namespace: str) -> int:
+    """The newest version that this process has committed in the namespace; 0 = none."""
+    return _committed.get(namespace, 0)
+
+
 @asynccontextmanager
 async def catalog_change(pool: Pool, namespace: str) -> AsyncIterator[PooledConnection]:
     """A transaction that may call `append_change`; one at a time in a namespace. Unavailable."""
+    version = 0
     async with transaction(pool) as connection:
         await connection.execute("SELECT pg_advisory_xact_lock($1)", lock_key("catalog", namespace))
-        yield connection
+        try:
+            yield connection
+        finally:
+            version = _appended.pop(connection, 0)
+    _committed[namespace] = max(version, committed_version(namespace))
 
 
 async def append_change(connection: PooledConnection, namespace: str, entity: Entity) -> int:
@@ -39,4 +55,5 @@ async def append_change(connection: PooledConnection, namespace: str, entity: En
         encode_catalog_record(catalog_record(entity, version)),
     )
     await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, namespace)
+    _appended[connection] = version
     return version
