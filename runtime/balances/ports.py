@@ -103,10 +103,6 @@ class Catalog(Protocol):
         """The id of the live customer whose usage the subject's events are."""
         ...
 
-    def customer_of(self, subject: str) -> str | None:
-        """The id of the live customer whose usage the subject's events are."""
-        ...
-
     def on_change(self, call: Callable[[CatalogRecord], None]) -> None:
         """Call with each record once it was applied."""
         ...
