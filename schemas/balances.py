@@ -33,14 +33,16 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is the value of these? `customer`: id or key. `features`: feature keys or entitlement ids, None = all active ones.
+    """What is the value of these? `customer`: id or key; with `by_subject` a subject's key: whoever's usage its events are.
 
-    `at`: Unix seconds, None = now. A question about the past of what a worker has kept is for the API to compute.
+    `features`: feature keys or entitlement ids, None = all active ones. `at`: Unix seconds, None = now. A question about the past
+    of what a worker has kept is for the API to compute.
     """
 
     customer: str
     features: tuple[str, ...] | None = None
     at: int | None = None
+    by_subject: bool = False
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

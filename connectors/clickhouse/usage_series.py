@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 
@@ -18,12 +17,13 @@ from connectors.clickhouse.asking import Asking, is_seen
 from connectors.clickhouse.client import Clients
 from connectors.clickhouse.from_events import EventParts, Ranges, covered, not_covered
 from connectors.clickhouse.from_rows import RowKey
+from connectors.clickhouse.series_question import SeriesQuestion, series_question
+from connectors.clickhouse.series_rows import ROW_OF
 from connectors.clickhouse.sql import Parameters, between, between_days, is_one_of, text_condition
 from domain.errors import Refused
 from domain.metering.answer import Event
-from domain.metering.filters import TextFilter, text_matches
+from domain.metering.filters import TextFilter
 from domain.metering.meter import Aggregation, Meter
-from domain.metering.rows import EXACT, Exact, Latest, Number, Row
 from domain.metering.series import Series, SeriesRow
 from domain.metering.series_fold import FoldKey, SeriesFold, placed_by
 from schemas.state import value_hash
@@ -44,27 +44,6 @@ class SeriesOptions:
 
     rows_max: int = 2_000_000
     """Rows of one series, about 0.5 kB each; more are refused with `history_too_long`."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What is read of one meter."""
-
-    meter: Meter
-    subjects: Sequence[str]
-    start_minute: int
-    end_minute: int | None
-    filters: Sequence[tuple[str, TextFilter]]
-
-    @property
-    def start(self) -> int:
-        """First second."""
-        return self.start_minute * 60
-
-    @property
-    def end(self) -> int | None:
-        """Second after the last."""
-        return None if self.end_minute is None else self.end_minute * 60
 
 
 class UsageSeries:
@@ -93,15 +72,13 @@ class UsageSeries:
     ) -> Series:
         """Everything of `subjects` in minutes `[start_minute, end_minute)` below the positions that may be seen.
 
-        Minutes before the meter's `event_from` are left out. A filter on a key that the meter does not group by tests "".
+        Minutes before the meter's `event_from` are left out. A filter on a key that the meter does not group by tests "", one on
+        `subject` the event's subject.
         Refused: `history_too_long`. Unavailable.
         """
         if meter.event_from is not None:
             start_minute = max(start_minute, int(meter.event_from.timestamp()) // 60)
-        filters = [(key, test) for key, test in group_filters if key in meter.group_by]
-        missing = [test for key, test in group_filters if key not in meter.group_by]
-        wanted = subjects if all(text_matches(test, "") for test in missing) else ()
-        asked = _Asked(meter, wanted, start_minute, end_minute, filters)
+        asked = series_question(meter, subjects, start_minute, end_minute, group_filters)
         return await self._asking.in_thread(self._read, asked)
 
     async def visible(self) -> Mapping[int, int]:
@@ -112,7 +89,7 @@ class UsageSeries:
         """Stop the threads."""
         self._asking.close()
 
-    def _read(self, asked: _Asked) -> Series:
+    def _read(self, asked: SeriesQuestion) -> Series:
         visible = self._asking.visible()
         subjects = sorted(set(asked.subjects))
         if not visible or not subjects:
@@ -120,7 +97,7 @@ class UsageSeries:
         ranges = self._asking.ranges(asked.meter.id, asked.meter.version)
         rows: list[SeriesRow] = []
         for first in range(0, len(subjects), SUBJECTS_AT_ONCE):
-            some = _Asked(
+            some = SeriesQuestion(
                 asked.meter,
                 subjects[first : first + SUBJECTS_AT_ONCE],
                 asked.start_minute,
@@ -131,7 +108,7 @@ class UsageSeries:
         return Series(tuple(rows), visible)
 
     def _some(
-        self, asked: _Asked, visible: Mapping[int, int], ranges: Ranges, room: int
+        self, asked: SeriesQuestion, visible: Mapping[int, int], ranges: Ranges, room: int
     ) -> Iterator[SeriesRow]:
         seen, ahead = self._rows(asked, visible, room)
         folded = self._folded(asked, visible, ranges, ahead, room - len(seen))
@@ -143,7 +120,7 @@ class UsageSeries:
     # -- rows
 
     def _rows(
-        self, asked: _Asked, visible: Mapping[int, int], room: int
+        self, asked: SeriesQuestion, visible: Mapping[int, int], room: int
     ) -> tuple[list[SeriesRow], dict[RowKey, int]]:
         """Rows that may be seen, and the keys of those that may not with the first position they hold."""
         parameters = Parameters()
@@ -153,7 +130,7 @@ class UsageSeries:
             f"{', '.join(COLUMNS[aggregation])} FROM usage FINAL "
             f"WHERE {self._of_rows(asked, parameters)} LIMIT {room + 1}"
         )
-        reads = _ROW_OF[aggregation]
+        reads = ROW_OF[aggregation]
         seen: list[SeriesRow] = []
         ahead: dict[RowKey, int] = {}
         for rows in self._asking.blocks(sql, parameters, _SETTINGS):
@@ -168,7 +145,7 @@ class UsageSeries:
         return seen, ahead
 
     def _values(
-        self, asked: _Asked, visible: Mapping[int, int], room: int
+        self, asked: SeriesQuestion, visible: Mapping[int, int], room: int
     ) -> dict[RowKey, list[tuple[int, bytes]]]:
         """Of each row key its values, with the position that brought each."""
         parameters = Parameters()
@@ -187,7 +164,7 @@ class UsageSeries:
         self._check_room(count, room)
         return found
 
-    def _of_rows(self, asked: _Asked, parameters: Parameters) -> str:
+    def _of_rows(self, asked: SeriesQuestion, parameters: Parameters) -> str:
         """The condition on rows and on distinct values."""
         keys = sorted(asked.meter.group_by)
         conditions = [
@@ -206,7 +183,7 @@ class UsageSeries:
 
     def _folded(
         self,
-        asked: _Asked,
+        asked: SeriesQuestion,
         visible: Mapping[int, int],
         ranges: Ranges,
         ahead: Mapping[RowKey, int],
@@ -232,7 +209,11 @@ class UsageSeries:
         return fold.rows
 
     def _read_events(
-        self, asked: _Asked, condition: str, visible: Mapping[int, int], parameters: Parameters
+        self,
+        asked: SeriesQuestion,
+        condition: str,
+        visible: Mapping[int, int],
+        parameters: Parameters,
     ) -> Iterator[list[Event]]:
         sql = (
             "SELECT subject, toUnixTimestamp64Second(time), partition, position, data FROM events FINAL "
@@ -279,61 +260,3 @@ def _with_values(
             row._replace(values=frozenset(its)) for row, its in zip(same, having, strict=True)
         ]
     return found
-
-
-# -- columns, in the order of COLUMNS
-
-
-def _counted(epoch: int, position: int, count: int) -> Row:
-    return Row(epoch, position, int(count))
-
-
-def _added(
-    epoch: int, position: int, count: int, numeric: int, total: Decimal, outside: float | None
-) -> Row:
-    return Row(epoch, position, int(count), int(numeric), _plain(total), outside)
-
-
-def _least(epoch: int, position: int, count: int, numeric: int, *lanes: Any) -> Row:
-    return Row(epoch, position, int(count), int(numeric), least=_number(*lanes))
-
-
-def _most(epoch: int, position: int, count: int, numeric: int, *lanes: Any) -> Row:
-    return Row(epoch, position, int(count), int(numeric), most=_number(*lanes))
-
-
-def _latest(
-    epoch: int,
-    position: int,
-    count: int,
-    numeric: int,
-    second: int | None,
-    at: int | None,
-    *lanes: Any,
-) -> Row:
-    number = _number(*lanes)
-    latest = None
-    if second is not None and at is not None and number is not None:
-        latest = Latest(int(second), int(at), number)
-    return Row(epoch, position, int(count), int(numeric), latest=latest)
-
-
-_ROW_OF: dict[Aggregation, Any] = {
-    Aggregation.COUNT: _counted,
-    Aggregation.UNIQUE_COUNT: _counted,
-    Aggregation.SUM: _added,
-    Aggregation.AVG: _added,
-    Aggregation.MIN: _least,
-    Aggregation.MAX: _most,
-    Aggregation.LATEST: _latest,
-}
-
-
-def _number(exact: Decimal | None, outside: float | None) -> Number | None:
-    return outside if exact is None else _plain(exact)
-
-
-def _plain(number: Decimal) -> Exact:
-    """Without the zeros of the column's 38 digits."""
-    whole = int(number)
-    return whole if whole == number else number.normalize(EXACT)

@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
+import msgspec
+
 from runtime.balances.followed import Followed
 from runtime.balances.ports import Catalog
 from schemas.balances import Answer, Ask, Question, Told
-from schemas.catalog import CatalogRecord
+from schemas.catalog import CatalogRecord, CustomerRecord
 from streams.balances import metrics
 
 OWNER, STANDBY = "owner", "standby"
@@ -67,7 +69,7 @@ class Answering:
 
     def _answer(self, question: Question, now: datetime) -> tuple[Answer, bool]:
         """The answer, and whether nobody else is closer to the truth."""
-        customer = self._catalog.customer(question.customer)
+        customer = self._customer(question)
         if customer is None:
             return _counted(Answer(why="unknown"), True), True
         number = self._partition_of(customer.id)
@@ -76,7 +78,16 @@ class Answering:
             answer = Answer(why="elsewhere", customer_id=customer.id, partition=number)
             return _counted(answer, True), True
         owns = self._owns(number)
+        if question.by_subject:
+            question = msgspec.structs.replace(question, customer=customer.id, by_subject=False)
         return _counted(followed.partition.answer(question, now), owns), owns
+
+    def _customer(self, question: Question) -> CustomerRecord | None:
+        """By id or key, or the one whose usage a subject's events are."""
+        if not question.by_subject:
+            return self._catalog.customer(question.customer)
+        owner = self._catalog.customer_of(question.customer)
+        return None if owner is None else self._catalog.customer(owner)
 
     async def _has_seen(self, version: int) -> bool:
         if self._catalog.version >= version:
