@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from rocksdict import AccessType, Rdict
 from schemas import changelog, state
 from schemas.state import ROW, SEEN, UNIQUE, WEEK_MS, Applied, SinkPlan, Stamp
 from tables.batch import APPLIED, CHUNK_IDS, LEFT_OUT, STAMP, StateBatch
+from tables.damage import errors_translated, refuse_condemned
 from tables.errors import (
     InvariantBroken,
     StateCorrupt,
@@ -28,7 +29,6 @@ from tables.errors import (
     StateOfAnotherTopic,
     StateOfAnotherVersion,
     StateUnavailable,
-    translate,
 )
 from tables.options import SharedMemory, StoreOptions
 from tables.weeks import Weeks, count_key
@@ -49,8 +49,6 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 _SINK = b"sink"
-_CONDEMNED = "CORRUPT"
-"""A file beside RocksDB's own: a read found damage, the next opening reports it."""
 
 
 class PartitionStore:
@@ -65,7 +63,7 @@ class PartitionStore:
         self._options = options
         self._closed = False
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._refuse_condemned()
+        refuse_condemned(path)
         with self._rocksdb():
             names = Rdict.list_cf(str(path)) if (path / "CURRENT").exists() else []
             names = [name for name in names if name != "default"]
@@ -84,11 +82,6 @@ class PartitionStore:
 
     # -- opening and closing
 
-    def _refuse_condemned(self) -> None:
-        condemned = self._path / _CONDEMNED
-        if condemned.exists():
-            raise StateCorrupt(f"{self._path}: damage was found: {condemned.read_text()}")
-
     def _read_stamp(self) -> Stamp:
         with self._rocksdb():
             raw = self._db.get(STAMP)
@@ -104,18 +97,8 @@ class PartitionStore:
         except (msgspec.DecodeError, IndexError, TypeError) as error:
             raise StateCorrupt(f"{self._path}: the stamp is no stamp: {error}") from error
 
-    @contextmanager
-    def _rocksdb(self) -> Iterator[None]:
-        """Gives errors of RocksDB their type; remembers damage, so that the next opening reports it."""
-        try:
-            yield
-        except Exception as error:
-            if type(error) is not Exception:  # rocksdict raises the bare type for RocksDB's own
-                raise
-            failure = translate(self._path, error)
-            if isinstance(failure, StateCorrupt) and self._path.is_dir():
-                (self._path / _CONDEMNED).write_text(str(error))
-            raise failure from error
+    def _rocksdb(self) -> AbstractContextManager[None]:
+        return errors_translated(self._path)
 
     def close(self) -> None:
         """Write the memtables and release the lock: the state can be opened again at once. Closing twice is harmless."""
