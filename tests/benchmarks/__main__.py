@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.benchmarks import children, http_ingest, meter_query, ours, table
+from tests.benchmarks.balances import whole as balances
 from tests.benchmarks.contestants import CONTESTANTS
 from tests.benchmarks.events import Workload
 from tests.benchmarks.measure import Run
@@ -51,6 +52,8 @@ def main() -> None:
     if "query" in chosen.also:
         found = [one for events in (1_000_000, 10_000_000) for one in meter_query.measure(events)]
         meter_query.show(console, found)
+    if "balances" in chosen.also:
+        balances.show(console, balances.measure())
     if chosen.json:
         chosen.json.write_text(
             json.dumps({letter: [asdict(run) for run in found] for letter, found in runs.items()})
@@ -84,8 +87,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--also",
         type=lambda text: text.split(","),
-        default=["http", "query"],
-        help="tables that follow: http,query (about five minutes) or none",
+        default=["http", "query", "balances"],
+        help="tables that follow: http,query,balances (about ten minutes) or none",
     )
     parser.add_argument("--json", type=Path, help="every run's figures go to this file")
     parser.add_argument("--width", type=int, default=None, help="columns of the terminal")

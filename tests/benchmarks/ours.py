@@ -38,6 +38,7 @@ def run(
     *,
     sink: bool,
     on_progress: Callable[[int], None],
+    before_stop: Callable[[WorkerProcess], None] = lambda worker: None,
 ) -> Run:
     """One worker from an empty state to the end of the topic, `sink`: to the last event readable in ClickHouse."""
     forget_results(stack)
@@ -59,6 +60,7 @@ def run(
             worker, stack, sum(ends.values()), "visible" if sink else "source_next", on_progress
         )
         found.stages = _stages(worker)
+        before_stop(worker)
     finally:
         worker.stop()
     _compare("rows of the usage topic", _usage_topic(stack), totals)
