@@ -25,6 +25,28 @@ events = Counter(
     "Events judged, by verdict (accepted, duplicate, rejected, forwarded).",
     ["verdict"],
 )
+holds = Counter(
+    "meterstream_holds_total",
+    "Holds decided: granted, confirmed, released, or the code of what stood against it.",
+    ["outcome"],
+)
+holds_active = Gauge(
+    "meterstream_holds_active",
+    "Holds that reserve something now, as the owner has them.",
+    ["partition"],
+)
+holds_judged_again = Counter(
+    "meterstream_holds_judged_again_total",
+    "Batches of holds that did not count because somebody else wrote first: judged again over what that one wrote.",
+)
+balances_published = Counter(
+    "meterstream_balances_published_total", "Balances put into the balances topic."
+)
+balances_to_publish = Gauge(
+    "meterstream_balances_to_publish",
+    "Changed balances that are not in their topic yet.",
+    ["partition"],
+)
 rejected = Counter("meterstream_rejected_total", "Rejected events and records, by code.", ["code"])
 rows_changed = Counter("meterstream_rows_changed_total", "Rows of usage changed, once per chunk.")
 chunk_events = Histogram("meterstream_chunk_events", "Events in a chunk.", buckets=_EVENTS_BUCKETS)
