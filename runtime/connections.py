@@ -23,11 +23,13 @@ def clickhouse_options(config: Config) -> clickhouse.Options:
     )
 
 
-def postgres_options(config: Config) -> postgres.Options:
-    """Where Postgres is."""
+def postgres_options(config: Config, wait_s: float = 30.0) -> postgres.Options:
+    """Where Postgres is; `wait_s`: for how long a start waits for it."""
     from connectors.postgres import (
         pool as postgres,
     )  # a worker has no Postgres and starts without its driver
 
     assert config.postgres.dsn is not None
-    return postgres.Options(dsn=config.postgres.dsn, pool_max=config.postgres.pool_max)
+    return postgres.Options(
+        dsn=config.postgres.dsn, pool_max=config.postgres.pool_max, wait_s=wait_s
+    )

@@ -19,7 +19,7 @@ from typing import Protocol
 from domain.errors import Unavailable
 from domain.time.interval import ceil_minute
 from runtime.reconcile.comparing import Difference, differences, same
-from schemas.balances import Answer, Question, Value
+from schemas.balances import Answer, Question
 
 DIFFERENCES_MAX = 10_000
 """Differences that a report lists; more are only counted. The same for unsettled customers."""
@@ -48,12 +48,10 @@ class Positions(Protocol):
 
 
 class Events(Protocol):
-    """Where balances are recomputed from."""
+    """Where balances are recomputed from: api/balances/recompute.py."""
 
-    async def values(
-        self, customer_id: str, features: tuple[str, ...] | None, at: datetime
-    ) -> Sequence[Value] | None:
-        """Of the active metered entitlements; None when the customer is gone. Unavailable."""
+    async def answers(self, questions: Sequence[Question], at: datetime) -> Sequence[Answer]:
+        """One for each question; `why` is None, `unknown` or `deleted`. Refused, Unavailable."""
         ...
 
 
@@ -208,18 +206,14 @@ class Reconciler:
         ]
         before = await self._workers.ask(questions, 0)
         await self._wait_visible(await self._positions.folded())
-        recomputed = [
-            await self._events.values(customer.id, self._features, at) for customer in customers
-        ]
+        recomputed = await self._events.answers(questions, at)
         after = await self._ask_again(questions, self._wall_ms())
-        for customer, first, value, last in zip(customers, before, recomputed, after, strict=True):
-            self._judge(customer, first[0], value, last[0])
+        for customer, first, answer, last in zip(customers, before, recomputed, after, strict=True):
+            self._judge(customer, first[0], answer, last[0])
 
-    def _judge(
-        self, customer: _Customer, first: Answer, recomputed: Sequence[Value] | None, last: Answer
-    ) -> None:
+    def _judge(self, customer: _Customer, first: Answer, recomputed: Answer, last: Answer) -> None:
         customer.tries += 1
-        if recomputed is None:
+        if recomputed.why is not None:  # deleted while this runs
             customer.why, customer.found, customer.entitlements = "", (), 0
             return
         customer.why = first.why or last.why or ""
@@ -228,10 +222,10 @@ class Reconciler:
         if customer.why:
             customer.seen = 0
             return
-        found = differences(last.values, recomputed)
+        found = differences(last.values, recomputed.values)
         customer.seen = customer.seen + 1 if found == customer.found else 1
         customer.found = found
-        customer.entitlements = sum(value.type == "metered" for value in recomputed)
+        customer.entitlements = sum(value.type == "metered" for value in recomputed.values)
 
     async def _wait_visible(self, folded: Mapping[int, int]) -> None:
         """Until ClickHouse has what the workers had folded. Unavailable when that takes too long."""

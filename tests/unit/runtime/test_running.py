@@ -30,6 +30,20 @@ def test_addresses_come_from_what_runs(tmp_path):
     assert (found.kafka.bootstrap_servers, found.postgres.dsn) == ("127.0.0.1:1", "dsn")
 
 
+def test_clickhouse_is_looked_for_by_those_who_need_it(tmp_path):
+    kafka = a_member("kafka", "127.0.0.1:1", pid=os.getpid())
+    database = a_member("postgres", "dsn", external=True)
+    write_state(tmp_path, RunState(members=(kafka, database)))
+    with pytest.raises(StackProblem, match=r"clickhouse\.url"):
+        on_running_services(Config(), tmp_path, with_clickhouse=True)
+
+    clickhouse = a_member("clickhouse", "http://127.0.0.1:2", pid=os.getpid())
+    write_state(tmp_path, RunState(members=(kafka, database, clickhouse)))
+
+    found = on_running_services(Config(), tmp_path, with_clickhouse=True)
+    assert found.clickhouse.url == "http://127.0.0.1:2"
+
+
 def test_configured_addresses_win(tmp_path):
     kafka = a_member("kafka", "127.0.0.1:1", pid=os.getpid())
     write_state(tmp_path, RunState(members=(kafka,)))
