@@ -137,12 +137,10 @@ class OwnersTopic:
     async def _follow_with(self, consumer: Any) -> None:
         tp = TopicPartition(self._options.topic, 0)
         consumer.assign([tp])
+        end = (await consumer.end_offsets([tp]))[tp]
         since_ms = int((time.time() - self._options.dead_after_s) * 1000)
         found = (await consumer.offsets_for_times({tp: since_ms}))[tp]
-        if found is None:
-            await consumer.seek_to_end(tp)
-        else:
-            consumer.seek(tp, found.offset)
+        consumer.seek(tp, end if found is None else found.offset)
         while True:
             got = await consumer.getmany(tp, timeout_ms=1000)
             for record in got.get(tp, ()):
