@@ -7,12 +7,14 @@ from prometheus_client.metrics import MetricWrapperBase
 import api.metrics
 import connectors.kafka.metrics
 import runtime.metrics
+import streams.balances.metrics
 import streams.metrics
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "metrics.md"
 BEGIN, END = "<!-- made from the declarations -->", "<!-- until here -->"
 PLACES = {
     "Events and stages, of a worker": streams.metrics,
+    "Balances, of a worker": streams.balances.metrics,
     "HTTP, of an api process": api.metrics,
     "The catalog and redrives, of an api process": runtime.metrics,
     "Writing to and reading from Kafka": connectors.kafka.metrics,

@@ -11,6 +11,7 @@ from domain.errors import Unavailable
 from schemas.balances import Ask, Told
 
 PATH = "/internal/balances"
+_READ_BYTES = 1 << 20
 _HEADERS = {"content-type": "application/msgpack"}
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -62,13 +63,13 @@ class WorkerCalls:
         if self._http is not None:
             await self._http.close()
 
-    async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
+    async def _body(self, answer: aiohttp.ClientResponse) -> bytearray:
         body = bytearray()
         async for part in answer.content.iter_any():
             body += part
             if len(body) > self._options.told_bytes_max:
                 raise Unavailable(f"more than {self._options.told_bytes_max} bytes of answers")
-        return bytes(body)
+        return body
 
     def _session(self) -> aiohttp.ClientSession:
         if self._http is None:
@@ -78,6 +79,7 @@ class WorkerCalls:
                 ),
                 timeout=aiohttp.ClientTimeout(total=self._options.timeout_s),
                 auto_decompress=False,
+                read_bufsize=_READ_BYTES,
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._http
