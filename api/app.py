@@ -20,8 +20,24 @@ from api.openapi.document import build
 from api.openapi.operations import testing as testing_operations
 from api.problem import HANDLERS
 from api.routing import MatchAsSent, Resource
-from api.v1 import debug, events, events_v2, fate, meter_query, meter_values, meters, rejected
+from api.v1 import (
+    customers,
+    debug,
+    entitlements,
+    events,
+    events_v2,
+    fate,
+    features,
+    grants,
+    meter_query,
+    meter_values,
+    meters,
+    rejected,
+    subjects,
+)
 from api.v1.testing import CLOCK
+from api.v2 import entitlements as entitlements_v2
+from api.v2 import grants as grants_v2
 
 RESOURCES: tuple[Resource, ...] = (
     events.EVENTS,
@@ -33,6 +49,16 @@ RESOURCES: tuple[Resource, ...] = (
     meter_query.QUERY,
     meter_values.SUBJECTS,
     meter_values.GROUP_VALUES,
+    customers.COLLECTION,
+    customers.ITEM,
+    subjects.COLLECTION,
+    subjects.ITEM,
+    features.COLLECTION,
+    features.ITEM,
+    *entitlements.RESOURCES,
+    *grants.RESOURCES,
+    *entitlements_v2.RESOURCES,
+    *grants_v2.RESOURCES,
     debug.METRICS,
     *health.RESOURCES,
     *serving.RESOURCES,

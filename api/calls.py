@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
 from api.body import Bodies
+from api.customers.management import CustomerRules
 from api.metering.meters import MeterRules
 from api.ports import Ports
+from domain.entitlements.managing import Bounds
 from domain.errors import Unavailable
 
 
@@ -19,6 +21,8 @@ class Calls:
     ports: Ports
     rules: MeterRules
     bodies: Bodies
+    customers: CustomerRules = field(default_factory=CustomerRules)
+    entitlements: Bounds = field(default_factory=Bounds)
 
 
 def calls_of(request: Request) -> Calls:

@@ -21,6 +21,7 @@ from api.times import Time, parse_time
 from domain.errors import Refused
 
 T = TypeVar("T", bound=msgspec.Struct)
+B = TypeVar("B")
 
 JSON_TEXT = msgspec.Meta(extra={"json_text": True})
 """Marks a query parameter whose text is JSON."""
@@ -38,18 +39,21 @@ def _read_own_type(kind: type, value: Any) -> Any:
 # -- bodies
 
 
-async def read_json(request: Request, bodies: Bodies, model: type[T]) -> T:
+async def read_json(request: Request, bodies: Bodies, model: type[B]) -> B:
     """The JSON body as `model`. Refused."""
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type != "application/json":
         raise Refused(
             "invalid_content_type", f"send application/json, not {media_type or 'nothing'}"
         )
+    wanted: Any = (
+        model  # a list of a struct is no class to the type checker, and has a hash all the same
+    )
     async with bodies.read(request) as body:
         if not body.strip():
             raise Refused("body_missing", "a body is needed")
         try:
-            found: T = _decoder(model).decode(body)
+            found: B = _decoder(wanted).decode(body)
             return found
         except msgspec.ValidationError as error:
             raise _refused("invalid_body", error) from None
@@ -58,7 +62,7 @@ async def read_json(request: Request, bodies: Bodies, model: type[T]) -> T:
 
 
 @cache
-def _decoder(model: type[T]) -> msgspec.json.Decoder[T]:
+def _decoder(model: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(model, dec_hook=_read_own_type)
 
 

@@ -1,10 +1,13 @@
 """What the API needs from outside, as protocols; `runtime` brings the real ones."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from domain.customers.customer import Customer
+from domain.customers.listing import CustomerListing, CustomerPage
+from domain.customers.subject import Subject, SubjectUpsert
 from domain.entitlements.finding import (
     EntitlementFilter,
     FeatureName,
@@ -16,6 +19,8 @@ from domain.entitlements.finding import (
 )
 from domain.entitlements.managed import Aggregate, Holder, ManagedEntitlement, ManagedGrant
 from domain.entitlements.managing import Opening
+from domain.features.feature import Feature
+from domain.features.listing import FeatureListing, FeaturePage
 from domain.metering.listing import EventListing as EventListing
 from domain.metering.listing import StoredEvent as StoredEvent
 from domain.metering.meter import Meter
@@ -82,14 +87,81 @@ class Redrives(Protocol):
 
 
 class Customers(Protocol):
-    """Whose events are whose: a subject belongs to at most one customer."""
+    """Customers, and whose events are whose: a subject belongs to at most one. Changes write the outbox in the same transaction."""
+
+    async def create(self, customer: Customer) -> Customer:
+        """Store a new customer, and make the subjects that it names and that are not managed yet.
+
+        Conflict when its key or a subject key is another's; Refused when a subject key is the id of a subject.
+        """
+        ...
+
+    async def find(self, id_or_key: str) -> Customer:
+        """By id (deleted ones too) or by the key of a live one; NotFound."""
+        ...
+
+    async def update(self, id_or_key: str, change: Callable[[Customer], Customer]) -> Customer:
+        """Store what `change` makes of the customer as it is now, no other change in between. As `create`, NotFound, what `change` raises."""
+        ...
+
+    async def delete(self, id_or_key: str) -> None:
+        """Soft: its key and subjects are free. NotFound, PreconditionFailed for a deleted one, Conflict with active entitlements."""
+        ...
+
+    async def list_customers(self, listing: CustomerListing) -> CustomerPage:
+        """A page."""
+        ...
 
     async def of_subjects(self, subjects: Sequence[str]) -> Mapping[str, str]:
         """The customer's id by subject; subjects that belong to nobody are left out."""
         ...
 
     async def subjects_of(self, customer_id: str) -> Sequence[str]:
-        """The subjects of a customer; NotFound."""
+        """The subjects of a live customer: its key and its subject keys, except those that are another's key. NotFound."""
+        ...
+
+
+class Subjects(Protocol):
+    """Subjects as something that is managed; events need none."""
+
+    async def upsert(self, upserts: Sequence[SubjectUpsert]) -> Sequence[Subject]:
+        """Make or change each, all or none. Refused; Conflict when a new key is given twice."""
+        ...
+
+    async def find(self, id_or_key: str) -> Subject:
+        """By id (deleted ones too) or by the key of a live one; NotFound."""
+        ...
+
+    async def delete(self, id_or_key: str) -> None:
+        """Soft; its customer keeps the key. Deleting a deleted one by id changes nothing. NotFound."""
+        ...
+
+    def pages(self, page_size: int) -> AsyncIterator[Sequence[Subject]]:
+        """All live subjects by id, a page at a time."""
+        ...
+
+    async def display_names(self, keys: Sequence[str]) -> Mapping[str, str | None]:
+        """The display names by key of those live subjects that there are."""
+        ...
+
+
+class Features(Protocol):
+    """The features of a namespace; changes write the outbox in the same transaction."""
+
+    async def create(self, feature: Feature) -> Feature:
+        """Store a new feature; Conflict when a live one has its key, NotFound when its meter is gone."""
+        ...
+
+    async def find(self, id_or_key: str) -> Feature:
+        """A live one by id or key; NotFound."""
+        ...
+
+    async def archive(self, id_or_key: str) -> None:
+        """Its key is free; its entitlements live on. NotFound, also for an archived one."""
+        ...
+
+    async def list_features(self, listing: FeatureListing) -> FeaturePage:
+        """A part of those that fit."""
         ...
 
 
@@ -123,11 +195,14 @@ class Meters(Protocol):
         ...
 
     async def update(self, id_or_slug: str, change: Callable[[Meter], Meter]) -> Meter:
-        """Store what `change` makes of the meter as it is now, no other change in between; NotFound, what `change` raises."""
+        """Store what `change` makes of the meter as it is now, no other change in between. NotFound, what `change` raises.
+
+        Conflict when a live feature filters on a group that the meter would lose.
+        """
         ...
 
     async def delete(self, id_or_slug: str) -> None:
-        """Soft; deleting a deleted one by id is fine; NotFound."""
+        """Soft; deleting a deleted one by id is fine; NotFound, Conflict while live features or active entitlements use it."""
         ...
 
     async def list_meters(
@@ -234,6 +309,9 @@ class Ports:
     usage: MeterUsage
     meters: Meters
     customers: Customers
+    subjects: Subjects
+    features: Features
+    entitlements: Entitlements
     rejected: RejectedEvents
     redrives: Redrives
     verdicts: Verdicts

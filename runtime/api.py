@@ -18,7 +18,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponen
 from api.app import create_app
 from api.body import Bodies, BodyBounds
 from api.calls import Calls
-from api.metering.customers import NoCustomers
+from api.customers.management import CustomerRules
 from api.metering.meters import MeterRules
 from api.ports import Ports
 from connectors.clickhouse import client as clickhouse
@@ -35,13 +35,19 @@ from connectors.kafka.rejected_topic import Options as RejectedTopicOptions
 from connectors.kafka.rejected_topic import RejectedTopic
 from connectors.postgres import migrations as postgres_migrations
 from connectors.postgres import pool as postgres
+from connectors.postgres.customers import PostgresCustomers
+from connectors.postgres.entitlements import PostgresEntitlements
+from connectors.postgres.features import PostgresFeatures
 from connectors.postgres.meters import PostgresMeters
 from connectors.postgres.outbox import PostgresOutbox
 from connectors.postgres.redrives import PostgresRedrives
 from connectors.postgres.standing import PostgresStanding
+from connectors.postgres.subjects import PostgresSubjects
 from connectors.postgres.testing_clock import PostgresTestingClock
+from domain.entitlements.managing import Bounds
 from domain.errors import Unavailable
 from runtime import clock
+from runtime.balance_reads import BalanceReads
 from runtime.config import Config, ConfigProblem
 from runtime.connections import clickhouse_options, postgres_options
 from runtime.ids import new_id
@@ -51,7 +57,7 @@ from runtime.seeds import seed_meters
 from runtime.standing import look
 from runtime.testing_clock import ClockSwitch, follow
 from runtime.topics import ensure_topics
-from runtime.topology.parts import INGEST, REJECTED, RELAY, Wires
+from runtime.topology.parts import INGEST, READ, REJECTED, RELAY, Wires
 from schemas import topics
 from schemas.topics import Role
 
@@ -82,9 +88,10 @@ class ApiProcess:
             self._clients, namespace=config.namespace, topic=events_topic, threads=2
         )
         names = topics.names(config.namespace)
-        self.wires = {part.name: Wires(part, names) for part in (INGEST, REJECTED, RELAY)}
+        self.wires = {part.name: Wires(part, names) for part in (INGEST, REJECTED, RELAY, READ)}
         self._event_log = KafkaEventLog(_event_log_options(config, self.wires[INGEST.name]))
         self._rejected = RejectedTopic(_rejected_options(config, self.wires[REJECTED.name]))
+        self._reads = BalanceReads(config, self.wires[READ.name])
         self._relay = _relay(config, self.wires[RELAY.name], self._fail)
         self._pool: postgres.Pool | None = None
         self._standing: PostgresStanding | None = None
@@ -128,6 +135,7 @@ class ApiProcess:
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         self._event_log.start()
+        self._reads.start()
         start = asyncio.create_task(self._start(app))
         try:
             yield
@@ -140,6 +148,7 @@ class ApiProcess:
                 await asyncio.gather(self._following, return_exceptions=True)
             await self._relay.stop()
             await self._event_log.stop()
+            await self._reads.stop()
             self._usage.close()
             self._events.close()
             self._verdicts.close()
@@ -232,7 +241,10 @@ class ApiProcess:
                 events=self._events,
                 usage=self._usage,
                 meters=PostgresMeters(pool, config.namespace, clock.now),
-                customers=NoCustomers(),
+                customers=PostgresCustomers(pool, config.namespace, clock.now, new_id),
+                subjects=PostgresSubjects(pool, config.namespace, clock.now, new_id),
+                features=PostgresFeatures(pool, config.namespace, clock.now),
+                entitlements=PostgresEntitlements(pool, config.namespace, clock.now),
                 rejected=self._rejected,
                 redrives=PostgresRedrives(pool, config.namespace),
                 verdicts=self._verdicts,
@@ -249,6 +261,11 @@ class ApiProcess:
                     in_flight_bytes_max=config.api.in_flight_bytes_max,
                     read_s_max=config.api.read_timeout.total_seconds(),
                 )
+            ),
+            customers=CustomerRules(subject_keys_max=config.customers.subject_keys_max),
+            entitlements=Bounds(
+                grants_max=config.entitlements.grants_max,
+                resets_max=config.entitlements.resets_max,
             ),
         )
 

@@ -110,7 +110,7 @@ class WorkerConfig(_Section):
     advertised_host: str | None = None
     port: int = Field(0, ge=0, le=65_535)
     secret: SecretStr | None = Field(None, min_length=16)
-    agents: tuple[Literal["meter", "sink", "route"], ...] = ("meter", "sink", "route")
+    agents: tuple[Literal["meter", "sink", "route", "balance"], ...] = ("meter", "sink", "route")
     chunk_events_max: int = Field(8_000, ge=1, le=1_000_000)
     slice: Duration = timedelta(milliseconds=20)
     in_flight_chunks: int = Field(24, ge=1, le=64)
@@ -210,6 +210,19 @@ class TestingConfig(_Section):
     clock: bool = False
 
 
+class CustomersConfig(_Section):
+    """What a customer may have."""
+
+    subject_keys_max: int = Field(1000, ge=1, le=10_000)
+
+
+class EntitlementsConfig(_Section):
+    """What an entitlement may have: with all of it, it is one record of the catalog topic, which has at most 1 MB."""
+
+    grants_max: int = Field(1_500, ge=1, le=5_000)
+    resets_max: int = Field(2_000, ge=1, le=10_000)
+
+
 class MeterConfig(_Section):
     """A meter that is made at start when no live one has its slug."""
 
@@ -242,6 +255,8 @@ class Config(_Section):
     retention: RetentionConfig = RetentionConfig()
     supervisor: SupervisorConfig = SupervisorConfig()
     testing: TestingConfig = TestingConfig()
+    customers: CustomersConfig = CustomersConfig()
+    entitlements: EntitlementsConfig = EntitlementsConfig()
     meters: tuple[MeterConfig, ...] = ()
 
     @model_validator(mode="after")

@@ -9,7 +9,6 @@ import httpx
 from api.app import create_app
 from api.body import Bodies, BodyBounds
 from api.calls import Calls
-from api.metering.customers import NoCustomers
 from api.metering.meters import MeterRules
 from api.ports import Ports
 from domain.metering.listing import EventListing, StoredEvent
@@ -20,6 +19,7 @@ from domain.metering.verdicts import StoredVerdict, VerdictListing
 from schemas.cloudevents import decode_record
 from tests import openapi_answers
 from tests.builders import NOON, ULIDS
+from tests.fake_customers import MemoryCustomers, MemoryFeatures, MemorySubjects
 from tests.fakes import MemoryMeters
 
 
@@ -129,13 +129,18 @@ class AnApp:
     def __post_init__(self):
         self.meters = MemoryMeters("default", lambda: self.now)
         self._ids = iter(ULIDS[10:])
+        self.subjects = MemorySubjects("default", lambda: self.now, lambda: next(self._ids))
+        self.customers = MemoryCustomers("default", lambda: self.now, self.subjects)
+        self.features = MemoryFeatures("default", lambda: self.now, self.meters)
         calls = Calls(
             ports=Ports(
                 event_log=self.log,
                 events=self.events,
                 usage=self.usage,
                 meters=self.meters,
-                customers=NoCustomers(),
+                customers=self.customers,
+                subjects=self.subjects,
+                features=self.features,
                 rejected=self.rejected,
                 redrives=self.rejected,
                 verdicts=self.verdicts,

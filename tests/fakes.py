@@ -26,6 +26,8 @@ class MemoryMeters:
         self._now = now
         self._meters: dict[str, Meter] = {}
         self.outbox: list[CatalogRecord] = []
+        self.refuse: Callable[[Meter, Meter], None] = lambda before, after: None
+        """What features forbid: `MemoryFeatures` sets it."""
 
     async def create(self, meter: Meter) -> Meter:
         stored = replace(meter, id=meter.id.upper())
@@ -46,13 +48,16 @@ class MemoryMeters:
         before = await self.find(id_or_slug)
         after = change(before)
         if after != before:
+            self.refuse(before, after)
             self._store(after)
         return after
 
     async def delete(self, id_or_slug: str) -> None:
         meter = await self.find(id_or_slug)
         if meter.deleted_at is None:
-            self._store(replace(meter, deleted_at=self._now()))
+            after = replace(meter, deleted_at=self._now())
+            self.refuse(meter, after)
+            self._store(after)
 
     async def list_meters(
         self, *, order_by: str, descending: bool, include_deleted: bool, limit: int

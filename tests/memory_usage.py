@@ -201,4 +201,5 @@ def _answer_key(query: MeterQuery, subject: str, groups: tuple[str, ...], minute
     size = query.window_size
     window = None if size is None else window_start(minute * 60, size, zone(query.zone))
     chosen = tuple(groups[keys.index(key)] for key in query.group_by)
-    return AnswerKey(window, subject if query.by_subject else None, chosen)
+    customer = None if query.customers is None else query.customers[subject]
+    return AnswerKey(window, subject if query.by_subject else customer, chosen)

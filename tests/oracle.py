@@ -47,12 +47,14 @@ def answer(events: Iterable[Event], query: MeterQuery) -> list[ResultRow]:
         key = (
             window,
             event.subject if query.by_subject else None,
+            query.customers[event.subject] if query.customers is not None else None,
             tuple(groups[name] for name in query.group_by),
         )
         found.setdefault(key, []).append((position, event))
     rows = []
-    for window, subject, groups in sorted(found, key=lambda k: (k[0] or 0, k[1] or "", k[2])):
-        members = found[window, subject, groups]
+    order = sorted(found, key=lambda k: (k[0] or 0, k[1] or k[2] or "", k[3]))
+    for window, subject, customer, groups in order:
+        members = found[window, subject, customer, groups]
         value = _value(members, meter)
         if value is None:
             continue
@@ -63,6 +65,7 @@ def answer(events: Iterable[Event], query: MeterQuery) -> list[ResultRow]:
                 window_end=end,
                 value=value,
                 subject=subject,
+                customer=customer,
                 groups=dict(zip(query.group_by, groups, strict=True)),
             )
         )
@@ -197,7 +200,8 @@ def _bounds(window: int | None, members: list[tuple[int, Event]], query: MeterQu
 def _nothing(query: MeterQuery) -> list[ResultRow]:
     """Without events the counts answer one zero, unless windows or groups were asked for."""
     counts = query.meter.aggregation in ("COUNT", "UNIQUE_COUNT")
-    if not counts or query.window_size or query.by_subject or query.group_by:
+    grouped = query.by_subject or query.customers is not None or query.group_by
+    if not counts or query.window_size or grouped:
         return []
     start = query.asked_from if query.asked_from is not None else 0
     end = query.asked_to if query.asked_to is not None else 60

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from api.ports import Ports
@@ -45,15 +45,35 @@ class Answer:
 
     query: MeterQuery
     rows: Sequence[ResultRow]
+    columns: Sequence[str] = ()
+    """The groups in the order that they were asked for, `customer_id` among them."""
 
 
 async def ask(ports: Ports, id_or_slug: str, question: Question) -> Answer:
     """Put `question` to a meter. NotFound, Refused, Unavailable."""
     meter = await ports.meters.find(id_or_slug)
     query = meter_query(meter, question)
-    for customer_id in question.customer_ids:
-        await ports.customers.subjects_of(customer_id)
-    return Answer(query=query, rows=await ports.usage.query(query))
+    if question.customer_ids:
+        query = of_customers(query, await _owners(ports, question.customer_ids))
+    return Answer(
+        query=query, rows=await ports.usage.query(query), columns=_columns(query, question)
+    )
+
+
+def of_customers(query: MeterQuery, owners: Mapping[str, str]) -> MeterQuery:
+    """The question about the subjects of customers only, kept apart by customer; `owners` has the customer by subject."""
+    subjects = tuple(owners) if query.subjects is None else query.subjects
+    asked = tuple(subject for subject in subjects if subject in owners)
+    return replace(query, subjects=asked, customers={each: owners[each] for each in asked})
+
+
+async def _owners(ports: Ports, customer_ids: Sequence[str]) -> Mapping[str, str]:
+    """The customer of each subject of these; NotFound."""
+    owners: dict[str, str] = {}
+    for customer_id in dict.fromkeys(customer_id.upper() for customer_id in customer_ids):
+        for subject in await ports.customers.subjects_of(customer_id):
+            owners[subject] = customer_id
+    return owners
 
 
 def meter_query(meter: Meter, question: Question) -> MeterQuery:
@@ -112,6 +132,13 @@ def _filters(
             )
     on_groups = tuple((key, test) for key, test in filters.items() if key != SUBJECT)
     return on_groups, tuple(test for key, test in filters.items() if key == SUBJECT)
+
+
+def _columns(query: MeterQuery, question: Question) -> Sequence[str]:
+    asked = [key for key in dict.fromkeys(question.group_by) if key != SUBJECT]
+    if query.customers is not None and CUSTOMER not in asked:
+        asked.append(CUSTOMER)
+    return asked
 
 
 def _second(at: datetime | None) -> int | None:

@@ -192,6 +192,9 @@ class MeterQueryRow(Struct, kw_only=True, rename="camel"):
     window_start: datetime
     window_end: datetime
     subject: Annotated[str | None, Meta(description="Null when subjects are not kept apart.")]
+    customer_id: Annotated[
+        str | UnsetType, Meta(description="Whose usage it is, with `filterCustomerId`.")
+    ] = UNSET
     group_by: Annotated[
         dict[str, str], Meta(description='By group key; "" for events without the group.')
     ]

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from api.openapi.operation import Operation
-from api.openapi.operations import events, meters, service
+from api.openapi.operations import (
+    customers,
+    entitlements,
+    events,
+    features,
+    grants,
+    meters,
+    service,
+)
 
 OPERATIONS: tuple[Operation, ...] = (
     *events.OPERATIONS,
     *meters.OPERATIONS,
+    *customers.OPERATIONS,
+    *features.OPERATIONS,
+    *entitlements.OPERATIONS,
+    *grants.OPERATIONS,
     *service.OPERATIONS,
 )

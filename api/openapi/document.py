@@ -23,6 +23,10 @@ _ABOUT = (
 _TAGS = {
     "events": "Usage, as CloudEvents.",
     "meters": "What is counted, and the numbers.",
+    "customers": "Who pays, and whose usage is whose.",
+    "subjects": "Names and metadata for what events call by its key.",
+    "features": "What customers are entitled to.",
+    "entitlements": "What a customer may use, the credit for it, and its resets.",
     "service": "The process itself.",
 }
 _PATH_PARAMETERS: dict[str, tuple[str, str, Schema]] = {
@@ -32,6 +36,32 @@ _PATH_PARAMETERS: dict[str, tuple[str, str, Schema]] = {
         {"type": "string", "minLength": 1, "maxLength": 64},
     ),
     "key": ("groupByKey", "A group key of the meter.", {"type": "string", "minLength": 1}),
+    "customer": (
+        "customerIdOrKey",
+        "The id of a customer, or the key of a live one.",
+        {"type": "string", "minLength": 1, "maxLength": 256},
+    ),
+    "subject": (
+        "subjectIdOrKey",
+        "The id of a subject, or the key of a live one.",
+        {"type": "string", "minLength": 1},
+    ),
+    "feature": (
+        "featureId",
+        "The id or the key of a live feature.",
+        {"type": "string", "minLength": 1},
+    ),
+    "entitlement": (
+        "entitlementIdOrFeatureKey",
+        "The id of an entitlement, or the feature key of the active one.",
+        {"type": "string", "minLength": 1},
+    ),
+    "entitlement_id": (
+        "entitlementId",
+        "The id of an entitlement.",
+        {"type": "string", "minLength": 1},
+    ),
+    "grant_id": ("grantId", "The id of a grant.", {"type": "string", "minLength": 1}),
     "asset": ("asset", "The name of a file.", {"type": "string", "minLength": 1}),
 }
 """By the name in our routes: the name for readers (also in problems), what it is, its schema."""
@@ -79,9 +109,10 @@ class _Types:
         return {} if kind is bytes else self._schemas[repr(kind)]
 
     def _explain(self, schema: Schema, operation: Operation) -> None:
-        name = schema.get("$ref", "").rpartition("/")[2]
-        if name and operation.words:
-            self.named[name] = with_words(self.named[name], operation.words)
+        for one in (schema, *schema.get("anyOf", ())):
+            name = one.get("$ref", "").rpartition("/")[2]
+            if name and operation.words:
+                self.named[name] = with_words(self.named[name], operation.words)
 
 
 def _types_of(operation: Operation) -> Iterable[Any]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
 
 from starlette.responses import Response
 
-from api.metering.usage import Answer
+from api.metering.usage import CUSTOMER, Answer
+from domain.metering.query import ResultRow
 from domain.metering.windows import utc
 
 
@@ -16,20 +18,25 @@ def accepts_csv(accept: str) -> bool:
     return "," not in accept and accept.split(";")[0].strip().lower() == "text/csv"
 
 
-def csv_answer(answer: Answer) -> Response:
-    """The rows with a header; values have six decimals."""
+def csv_answer(answer: Answer, names: Mapping[str, str | None]) -> Response:
+    """The rows with a header; values have six decimals. `names`: the display names of those subjects that are managed.
+
+    The customer's column is empty, as the reference has it: clients of the one read the other's (docs/decisions/0163).
+    """
     query = answer.query
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     subject = ["subject"] if query.by_subject else []
-    writer.writerow(["window_start", "window_end", *subject, *query.group_by, "value"])
+    if names and query.by_subject:
+        subject.append("subject_display_name")
+    writer.writerow(["window_start", "window_end", *subject, *answer.columns, "value"])
     for row in answer.rows:
         writer.writerow(
             [
                 _time(row.window_start),
                 _time(row.window_end),
-                *([row.subject] if query.by_subject else []),
-                *(row.groups[key] for key in query.group_by),
+                *_subject(row, names)[: len(subject)],
+                *("" if key == CUSTOMER else row.groups[key] for key in answer.columns),
                 f"{float(row.value):.6f}",
             ]
         )
@@ -38,6 +45,11 @@ def csv_answer(answer: Answer) -> Response:
         media_type="text/csv",
         headers={"Content-Disposition": f"attachment; filename={query.meter.slug}.csv"},
     )
+
+
+def _subject(row: ResultRow, names: Mapping[str, str | None]) -> Sequence[str]:
+    subject = row.subject or ""
+    return subject, names.get(subject) or ""
 
 
 def _time(second: int) -> str:

@@ -80,7 +80,9 @@ async def query_get(request: Request) -> Response:
         group_filters=_group_filters(simple, asked.advanced_meter_group_by_filters),
         group_by=asked.group_by or (),
     )
-    return _shown(request, question, await usage.ask(calls_of(request).ports, meter, question))
+    return await _shown(
+        request, question, await usage.ask(calls_of(request).ports, meter, question)
+    )
 
 
 async def query_post(request: Request) -> Response:
@@ -103,7 +105,7 @@ async def query_post(request: Request) -> Response:
         ),
         group_by=asked.group_by or (),
     )
-    return _shown(request, question, await usage.ask(calls.ports, meter, question))
+    return await _shown(request, question, await usage.ask(calls.ports, meter, question))
 
 
 def _group_filters(
@@ -124,9 +126,13 @@ def _group_filters(
     return {key: test for key, test in found.items() if test is not None}
 
 
-def _shown(request: Request, question: Question, answer: Answer) -> Response:
+async def _shown(request: Request, question: Question, answer: Answer) -> Response:
     if accepts_csv(request.headers.get("accept", "")):
-        return csv_answer(answer)
+        subjects = calls_of(request).ports.subjects
+        names = await subjects.display_names(
+            sorted({row.subject for row in answer.rows if row.subject})
+        )
+        return csv_answer(answer, names)
     echoed = {"from": question.start, "to": question.end, "windowSize": question.window_size}
     return json_answer(
         {
@@ -146,6 +152,7 @@ def _row(question: Question, row: ResultRow) -> dict[str, Any]:
         "windowStart": start,
         "windowEnd": end,
         "subject": row.subject,
+        **({} if row.customer is None else {"customerId": row.customer}),
         "groupBy": dict(row.groups),
     }
 

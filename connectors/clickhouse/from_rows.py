@@ -209,6 +209,8 @@ class RowParts:
             )
         if query.by_subject:
             found.append("subject")
+        elif query.customers is not None:
+            found.append(_customer(query.customers, parameters))
         keys = sorted(query.meter.group_by)
         return (*found, *(_group(keys, key) for key in query.group_by))
 
@@ -279,8 +281,15 @@ def _either(choose: Any, exact: Number | None, floating: float | None) -> Number
 def _key(query: MeterQuery, row: Sequence[Any]) -> AnswerKey:
     values = iter(row)
     window = int(next(values)) if query.window_size is not None else None
-    subject = next(values) if query.by_subject else None
+    apart = query.by_subject or query.customers is not None
+    subject = next(values) if apart else None
     return AnswerKey(window, subject, tuple(next(values) for _ in query.group_by))
+
+
+def _customer(customers: Mapping[str, str], parameters: Parameters) -> str:
+    """The customer of a row's subject, which is one of these."""
+    subjects, owners = (parameters.texts(found) for found in (customers, customers.values()))
+    return f"transform(subject, {subjects}, {owners}, '')"
 
 
 def _group(keys: Sequence[str], key: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -25,9 +25,6 @@ from domain.metering.ulid import is_ulid
 from domain.texts import folded
 from schemas.catalog import CustomerRecord
 
-HasEntitlements = Callable[[PooledConnection, str, str, datetime], Awaitable[bool]]
-"""Whether a customer (namespace, id) has entitlements that are active at a moment."""
-
 _INSERT = (
     f"INSERT INTO customers ({', '.join(COLUMNS)})"
     f" VALUES ({', '.join(f'${n}' for n in range(1, len(COLUMNS) + 1))})"
@@ -37,6 +34,10 @@ _UPDATE = (
     f" WHERE namespace = ${COLUMNS.index('namespace') + 1} AND id = ${COLUMNS.index('id') + 1}"
 )
 _ORDERS = {"id": "c.id", "name": "c.name", "createdAt": "c.created_at"}
+_ENTITLED = (
+    "SELECT EXISTS (SELECT FROM entitlements WHERE namespace = $1 AND customer_id = $2 AND deleted_at IS NULL"
+    " AND active_from <= $3 AND (active_to IS NULL OR active_to > $3))"
+)
 _OWNERS = """
     SELECT key AS subject, id AS customer FROM customers
         WHERE namespace = $1 AND key = ANY($2::text[]) AND deleted_at IS NULL
@@ -56,13 +57,11 @@ class PostgresCustomers:
         namespace: str,
         now: Callable[[], datetime],
         new_id: Callable[[], str],
-        has_entitlements: HasEntitlements,
     ) -> None:
         self._pool = pool
         self._namespace = namespace
         self._now = now
         self._new_id = new_id
-        self._has_entitlements = has_entitlements
 
     async def create(self, customer: Customer) -> Customer:
         """Store a new customer, and the subjects that it names and that are not managed yet. Conflict, Refused."""
@@ -100,7 +99,7 @@ class PostgresCustomers:
             at = self._now()
             before = await find_customer(changing, self._namespace, id_or_key)
             after = deleted(before, at=at)
-            if await self._has_entitlements(changing, self._namespace, before.id, at):
+            if await changing.fetchval(_ENTITLED, before.namespace, before.id, at):
                 raise Conflict(f"customer {before.id} still has active entitlements")
             await self._store(changing, before, after)
 

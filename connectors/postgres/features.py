@@ -27,6 +27,13 @@ _INSERT = (
     f"INSERT INTO features ({', '.join(COLUMNS)})"
     f" VALUES ({', '.join(f'${n}' for n in range(1, len(COLUMNS) + 1))})"
 )
+_ENTITLED = (
+    "SELECT EXISTS (SELECT FROM entitlements e JOIN features f ON f.namespace = e.namespace AND f.id = e.feature_id"
+    " WHERE e.namespace = $1 AND f.meter_id = $2 AND e.deleted_at IS NULL AND e.active_from <= $3"
+    " AND (e.active_to IS NULL OR e.active_to > $3))"
+)
+"""Archived features keep their entitlements, and those their meter."""
+
 _ORDERS = {"key": "key", "name": "name", "createdAt": "created_at", "updatedAt": "updated_at"}
 
 
@@ -125,6 +132,8 @@ async def refuse_for_features(change: PooledConnection, before: Meter, after: Me
         raise Conflict(f"meter has active features and cannot be deleted: {key}")
     if key is not None:
         raise Conflict(f"feature {key} filters on a group that the meter would lose")
+    if deleted and await change.fetchval(_ENTITLED, before.namespace, before.id, after.deleted_at):
+        raise Conflict("meter has active entitlements and cannot be deleted")
 
 
 async def _refuse_dead_meter(change: PooledConnection, feature: Feature) -> None:

@@ -11,6 +11,7 @@ import msgspec
 from asyncpg import Record, UniqueViolationError
 
 from connectors.postgres.changes import append_change, catalog_change
+from connectors.postgres.features import refuse_for_features
 from connectors.postgres.pool import Pool, PooledConnection, connection
 from domain.errors import Conflict, NotFound
 from domain.metering.meter import SLUG, Aggregation, Meter
@@ -18,7 +19,7 @@ from domain.metering.ulid import is_ulid
 from schemas.catalog import record_of
 
 _COLUMNS = tuple(field.name for field in fields(Meter))
-_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM meters"
+SELECT = f"SELECT {', '.join(_COLUMNS)} FROM meters"
 _INSERT = (
     f"INSERT INTO meters ({', '.join(_COLUMNS)})"
     f" VALUES ({', '.join(f'${n}' for n in range(1, len(_COLUMNS) + 1))})"
@@ -29,7 +30,7 @@ _UPDATE = (
 )
 # An id also finds a deleted meter, a slug only the live one; text that is both is first taken as an id.
 _FIND = (
-    f"{_SELECT} WHERE namespace = $1 AND (id = $2 OR (slug = $3 AND deleted_at IS NULL))"
+    f"{SELECT} WHERE namespace = $1 AND (id = $2 OR (slug = $3 AND deleted_at IS NULL))"
     " ORDER BY id = $2 DESC LIMIT 1"
 )
 _ORDERS = {
@@ -66,17 +67,18 @@ class PostgresMeters:
             return await self._find(reading, id_or_slug, _FIND)
 
     async def update(self, id_or_slug: str, change: Callable[[Meter], Meter]) -> Meter:
-        """Store what `change` makes of the meter as it is now; NotFound, what `change` raises."""
+        """Store what `change` makes of the meter as it is now. NotFound, Conflict with features, what `change` raises."""
         async with catalog_change(self._pool, self._namespace) as changing:
             before = await self._find(changing, id_or_slug, f"{_FIND} FOR UPDATE")
             after = change(before)
             if after != before:
+                await refuse_for_features(changing, before, after)
                 await changing.execute(_UPDATE, *_values(after))
                 await append_change(changing, after.namespace, record_of(after))
             return after
 
     async def delete(self, id_or_slug: str) -> None:
-        """Soft; deleting a deleted one by id changes nothing; NotFound."""
+        """Soft; deleting a deleted one by id changes nothing. NotFound, Conflict with features and entitlements."""
         at = self._now()
 
         def deleted(meter: Meter) -> Meter:
@@ -91,31 +93,31 @@ class PostgresMeters:
         direction = "DESC" if descending else "ASC"
         async with connection(self._pool) as reading:
             rows = await reading.fetch(
-                f"{_SELECT} WHERE namespace = $1 AND ($2 OR deleted_at IS NULL)"
+                f"{SELECT} WHERE namespace = $1 AND ($2 OR deleted_at IS NULL)"
                 f" ORDER BY {_ORDERS[order_by]} {direction}, id {direction} LIMIT $3",
                 self._namespace,
                 include_deleted,
                 limit,
             )
-        return [_meter(row) for row in rows]
+        return [meter_of(row) for row in rows]
 
     async def of_types(self, event_types: Sequence[str]) -> list[Meter]:
         """Live meters whose event type is one of these, by slug."""
         async with connection(self._pool) as reading:
             rows = await reading.fetch(
-                f"{_SELECT} WHERE namespace = $1 AND event_type = ANY($2::text[]) AND deleted_at IS NULL"
+                f"{SELECT} WHERE namespace = $1 AND event_type = ANY($2::text[]) AND deleted_at IS NULL"
                 " ORDER BY slug",
                 self._namespace,
                 # Text that Postgres cannot hold is no meter's event type.
                 [each for each in event_types if _storable(each)],
             )
-        return [_meter(row) for row in rows]
+        return [meter_of(row) for row in rows]
 
     async def _find(self, reading: PooledConnection, id_or_slug: str, query: str) -> Meter:
         if is_ulid(id_or_slug) or SLUG.match(id_or_slug):
             row = await reading.fetchrow(query, self._namespace, id_or_slug.upper(), id_or_slug)
             if row is not None:
-                return _meter(row)
+                return meter_of(row)
         raise NotFound(f"no meter has the id or slug {id_or_slug[:80]!r}")
 
 
@@ -130,7 +132,8 @@ def _stored(value: Any) -> Any:
     return value.value if isinstance(value, Aggregation) else value
 
 
-def _meter(row: Record) -> Meter:
+def meter_of(row: Record) -> Meter:
+    """The meter of a row of `SELECT`."""
     values = {name: row[name] for name in _COLUMNS}
     values["aggregation"] = Aggregation(values["aggregation"])
     values["group_by"] = msgspec.json.decode(values["group_by"])

@@ -20,7 +20,7 @@ from domain.metering.windows import window_end, window_start, zone
 
 
 class AnswerKey(NamedTuple):
-    """What one result row is about; `window` is None without windows, `subject` None unless kept apart."""
+    """What one result row is about; `window` is None without windows, `subject` None unless kept apart: by subject, or else by customer."""
 
     window: int | None
     subject: str | None
@@ -117,11 +117,15 @@ def fold_events(
         window = (
             None if query.window_size is None else window_start(event.second, query.window_size, tz)
         )
-        key = AnswerKey(
-            window, event.subject if query.by_subject else None, tuple(groups[i] for i in chosen)
-        )
+        key = AnswerKey(window, _kept_apart(query, event), tuple(groups[i] for i in chosen))
         buckets.setdefault(key, []).append(event)
     return {key: _fold_bucket(measure, found, value_hash) for key, found in buckets.items()}
+
+
+def _kept_apart(query: MeterQuery, event: Event) -> str | None:
+    if query.by_subject:
+        return event.subject
+    return None if query.customers is None else query.customers[event.subject]
 
 
 def _fold_bucket(
@@ -177,11 +181,18 @@ def results(query: MeterQuery, parts: Mapping[AnswerKey, Part]) -> list[ResultRo
                     window_start=start,
                     window_end=end,
                     value=number,
-                    subject=key.subject,
+                    subject=key.subject if query.by_subject else None,
+                    customer=_customer(query, key),
                     groups=groups,
                 )
             )
     return rows or _nothing(query)
+
+
+def _customer(query: MeterQuery, key: AnswerKey) -> str | None:
+    if query.customers is None or key.subject is None:
+        return None
+    return query.customers[key.subject] if query.by_subject else key.subject
 
 
 def _value(aggregation: Aggregation, part: Part) -> Number | None:
@@ -214,7 +225,8 @@ def _bounds(query: MeterQuery, key: AnswerKey, part: Part) -> tuple[int, int]:
 def _nothing(query: MeterQuery) -> list[ResultRow]:
     """No event: COUNT and UNIQUE_COUNT answer one zero row when nothing is grouped."""
     counts = query.meter.aggregation in (Aggregation.COUNT, Aggregation.UNIQUE_COUNT)
-    if not counts or query.window_size is not None or query.by_subject or query.group_by:
+    grouped = query.by_subject or query.customers is not None or query.group_by
+    if not counts or query.window_size is not None or grouped:
         return []
     start = 0 if query.asked_from is None else query.asked_from
     end = 60 if query.asked_to is None else query.asked_to

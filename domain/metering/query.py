@@ -16,7 +16,7 @@ class MeterQuery:
     `start` is already the later of the request's `from` and the meter's `event_from`;
     `asked_from`/`asked_to` are what the request said and become the window of an unwindowed answer.
     `group_by` holds the meter's group keys in the order asked; `by_subject` says whether subjects are kept apart.
-    `subjects` None = all. `group_filters`: every filter must hold for its key's value ("" when missing).
+    `subjects` None = all. `customers`: the customer of each of the `subjects`, when usage is kept apart by customer. `group_filters`: every filter must hold for its key's value ("" when missing).
     """
 
     meter: Meter
@@ -29,6 +29,7 @@ class MeterQuery:
     by_subject: bool = False
     group_by: tuple[str, ...] = ()
     subjects: tuple[str, ...] | None = None
+    customers: Mapping[str, str] | None = None
     group_filters: tuple[tuple[str, TextFilter], ...] = ()
     subject_filters: tuple[TextFilter, ...] = ()
 
@@ -41,4 +42,5 @@ class ResultRow:
     window_end: int
     value: Number
     subject: str | None = None
+    customer: str | None = None
     groups: Mapping[str, str] = field(default_factory=dict)

@@ -18,6 +18,7 @@ ZONES = [
     "America/Sao_Paulo",
     "Asia/Kathmandu",
 ]
+CUSTOMERS = ["c1", "c2"]
 TEXTS = ["a", "b", "", "null", "1.1", "%", "a%", "_", "A", "\\", "a'\\", "\0", "😀", "g" * 400]
 
 
@@ -44,6 +45,10 @@ def a_question(rnd: random.Random, meter: Meter, seconds: list[int]) -> MeterQue
         start, end = (end, start) if end < start else (start, start + 1)
     keys = list(meter.group_by)
     size = rnd.choice([None, None, *WindowSize])
+    subjects = rnd.choice([None, None, tuple(rnd.sample(SUBJECTS, rnd.randint(0, 3)))])
+    customers = None
+    if subjects is not None and rnd.random() < 0.6:
+        customers = {subject: rnd.choice(CUSTOMERS) for subject in subjects}
     return MeterQuery(
         meter=meter,
         start=start,
@@ -54,7 +59,8 @@ def a_question(rnd: random.Random, meter: Meter, seconds: list[int]) -> MeterQue
         zone=rnd.choice(ZONES),
         by_subject=rnd.random() < 0.4,
         group_by=tuple(rnd.sample(keys, rnd.randint(0, len(keys)))),
-        subjects=rnd.choice([None, None, tuple(rnd.sample(SUBJECTS, rnd.randint(0, 3)))]),
+        subjects=subjects,
+        customers=customers,
         group_filters=tuple((key, a_filter(rnd, TEXTS)) for key in keys if rnd.random() < 0.3),
         subject_filters=(a_filter(rnd, SUBJECTS),) if rnd.random() < 0.15 else (),
     )

@@ -15,6 +15,19 @@ CONTRACT = {
     "POST /api/v1/meters/{meterIdOrSlug}/query",
     "GET /api/v1/meters/{meterIdOrSlug}/subjects",
     "GET /api/v1/meters/{meterIdOrSlug}/group-by/{groupByKey}/values",
+    "POST /api/v1/customers",
+    "GET /api/v1/customers",
+    "GET /api/v1/customers/{customerIdOrKey}",
+    "PUT /api/v1/customers/{customerIdOrKey}",
+    "DELETE /api/v1/customers/{customerIdOrKey}",
+    "POST /api/v1/subjects",
+    "GET /api/v1/subjects",
+    "GET /api/v1/subjects/{subjectIdOrKey}",
+    "DELETE /api/v1/subjects/{subjectIdOrKey}",
+    "POST /api/v1/features",
+    "GET /api/v1/features",
+    "GET /api/v1/features/{featureId}",
+    "DELETE /api/v1/features/{featureId}",
     "GET /api/v1/debug/metrics",
 }
 OURS = {
@@ -25,7 +38,13 @@ OURS = {
 }
 """Beside the contract: docs/api.md."""
 
-NAMES = {"{id_or_slug}": "{meterIdOrSlug}", "{key}": "{groupByKey}"}
+NAMES = {
+    "{id_or_slug}": "{meterIdOrSlug}",
+    "{key}": "{groupByKey}",
+    "{customer}": "{customerIdOrKey}",
+    "{subject}": "{subjectIdOrKey}",
+    "{feature}": "{featureId}",
+}
 
 
 def test_the_routes_are_those_of_the_contract():
