@@ -20,6 +20,7 @@ from schemas.cloudevents import decode_record
 from tests import openapi_answers
 from tests.builders import NOON, ULIDS
 from tests.fake_customers import MemoryCustomers, MemoryFeatures, MemorySubjects
+from tests.fake_entitlements import MemoryEntitlements
 from tests.fakes import MemoryMeters
 
 
@@ -132,6 +133,9 @@ class AnApp:
         self.subjects = MemorySubjects("default", lambda: self.now, lambda: next(self._ids))
         self.customers = MemoryCustomers("default", lambda: self.now, self.subjects)
         self.features = MemoryFeatures("default", lambda: self.now, self.meters)
+        self.entitlements = MemoryEntitlements(
+            "default", lambda: self.now, self.customers, self.subjects, self.features
+        )
         calls = Calls(
             ports=Ports(
                 event_log=self.log,
@@ -141,6 +145,7 @@ class AnApp:
                 customers=self.customers,
                 subjects=self.subjects,
                 features=self.features,
+                entitlements=self.entitlements,
                 rejected=self.rejected,
                 redrives=self.rejected,
                 verdicts=self.verdicts,

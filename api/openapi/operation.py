@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from api.parsing import parameters_of
 from api.routing import Handler
 
 JSON = "application/json"
@@ -18,6 +19,15 @@ QUERY_CODES = ("invalid_query", "invalid_parameter", "parameter_empty", "paramet
 
 JSON_BODY_CODES = ("invalid_content_type", "body_missing", "invalid_body", "invalid_json")
 """What `read_json` refuses with."""
+
+
+def words_of(query: type[msgspec.Struct], words: Mapping[str, str]) -> dict[str, str]:
+    """Of words that several operations share those for this query's parameters."""
+    return {
+        parameter.name: words[parameter.name]
+        for parameter in parameters_of(query)
+        if parameter.name in words
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

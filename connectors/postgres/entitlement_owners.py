@@ -101,20 +101,6 @@ async def live_customers(
     return found
 
 
-async def has_active_entitlements(
-    reading: PooledConnection, namespace: str, customer_id: str, at: datetime
-) -> bool:
-    """Whether the customer has an entitlement that is active at `at`, or will be."""
-    found: bool = await reading.fetchval(
-        "SELECT EXISTS (SELECT FROM entitlements WHERE namespace = $1 AND customer_id = $2 AND deleted_at IS NULL"
-        " AND (active_to IS NULL OR active_to > $3))",
-        namespace,
-        customer_id,
-        at,
-    )
-    return found
-
-
 def of_one_customer(found: ManagedEntitlement, customer: Customer) -> ManagedEntitlement:
     """NotFound when the entitlement is another customer's."""
     if found.customer_id != customer.id:

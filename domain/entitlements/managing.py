@@ -48,8 +48,8 @@ ISSUE_MARK = "issueAfterReset"
 class Bounds:
     """How many grants (void ones too) and resets one entitlement may have: it is one record of the catalog topic."""
 
-    grants_max: int
-    resets_max: int
+    grants_max: int = 1_500
+    resets_max: int = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

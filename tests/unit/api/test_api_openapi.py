@@ -36,6 +36,9 @@ PATHS = {
     "{customer}": "{customerIdOrKey}",
     "{subject}": "{subjectIdOrKey}",
     "{feature}": "{featureId}",
+    "{entitlement}": "{entitlementIdOrFeatureKey}",
+    "{entitlement_id}": "{entitlementId}",
+    "{grant_id}": "{grantId}",
 }
 
 
