@@ -12,19 +12,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from connectors.kafka import metrics
+from connectors.kafka import placed_batches
+from connectors.kafka.placed_batches import PlacedBatches
 from domain.errors import Unavailable
 from schemas.holds import AT_HEADER, HoldRecord
 
 log = logging.getLogger(__name__)
 
 Take = Callable[[Sequence[HoldRecord], int], None]
-
-_BATCH_BYTES_MAX = 15 << 20
-_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,72 +41,33 @@ class HoldsTopic:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._producer: Any = None
-        self._connecting = asyncio.Lock()
+        self._batches = PlacedBatches(
+            placed_batches.Options(
+                bootstrap_servers=options.bootstrap_servers,
+                name="holds",
+                request_timeout_s=options.request_timeout_s,
+            )
+        )
 
     async def stop(self) -> None:
         """Disconnect."""
-        if self._producer is not None:
-            await self._producer.stop()
-            self._producer = None
+        await self._batches.stop()
 
     async def append(
         self, partition: int, records: Sequence[tuple[bytes, bytes | None]], at: int
     ) -> int:
         """Append all in one batch that is expected to begin at offset `at`; where it begins. Unavailable."""
-        producer = await self._connected()
-        batch = producer.create_batch()
-        for number, (key, value) in enumerate(records):
-            headers = [(AT_HEADER, str(at + number).encode())]
-            if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
-                raise Unavailable(f"holds that are written together: over {_BATCH_BYTES_MAX} bytes")
-        batch.close()
-        metadata = await self._sent(
-            producer, producer.send_batch(batch, self._options.topic, partition=partition)
-        )
-        return int(metadata.offset)
+        placed = [
+            (key, value, ((AT_HEADER, str(at + number).encode()),))
+            for number, (key, value) in enumerate(records)
+        ]
+        return await self._batches.append(self._options.topic, partition, placed)
 
     async def append_events(self, partition: int, key: bytes, value: bytes) -> int:
         """Append a record to the events topic; the offset after it. Unavailable."""
-        producer = await self._connected()
-        topic = self._options.events_topic
-        metadata = await self._sent(producer, producer.send(topic, value, key, partition))
-        if metadata.offset < 0:
-            raise Unavailable("Kafka did not say where the events stand")
-        return int(metadata.offset) + 1
-
-    async def _sent(self, producer: Any, sending: Any) -> Any:
-        try:
-            return await asyncio.shield(await sending)
-        except KafkaError as error:
-            metrics.produce_errors.labels("holds", type(error).__name__).inc()
-            await self._give_up(producer)
-            raise Unavailable(f"Kafka: holds: {error}") from error
-
-    async def _give_up(self, producer: Any) -> None:
-        """After an error an idempotent producer may be of no use any more."""
-        if self._producer is producer:
-            self._producer = None
-            await producer.stop()
-
-    async def _connected(self) -> Any:
-        async with self._connecting:
-            if self._producer is None:
-                producer = AIOKafkaProducer(
-                    bootstrap_servers=self._options.bootstrap_servers,
-                    enable_idempotence=True,
-                    max_batch_size=_BATCH_BYTES_MAX,
-                    max_request_size=_BATCH_BYTES_MAX + (1 << 20),
-                    request_timeout_ms=int(self._options.request_timeout_s * 1000),
-                    linger_ms=0,
-                )
-                try:
-                    await producer.start()
-                except KafkaError as error:
-                    await producer.stop()
-                    raise Unavailable(f"Kafka: holds: {error}") from error
-                self._producer = producer
-            return self._producer
+        return 1 + await self._batches.append(
+            self._options.events_topic, partition, [(key, value, ())]
+        )
 
 
 class HoldsFeed:
