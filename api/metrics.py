@@ -34,3 +34,8 @@ produce_seconds = Histogram(
 in_flight_bytes = Gauge(
     "meterstream_http_in_flight_bytes", "Bytes of request bodies that are held in memory now."
 )
+balance_reads = Counter(
+    "meterstream_http_balance_reads_total",
+    "Customers whose balances were answered, by source: the owner of the balances, a standby, or recomputed from what is stored.",
+    ["source"],
+)

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from api.balances.ports import BalanceRecords
+from domain.customers.customer import Customer
 from domain.entitlements.features import group_filters
 from domain.errors import Unavailable
 from domain.metering.filters import TextFilter
 from domain.metering.meter import Meter
 from domain.metering.ulid import is_ulid
 from schemas.balances import Question
-from schemas.catalog import CustomerRecord, EntitlementRecord, FeatureRecord
+from schemas.catalog import EntitlementRecord, FeatureRecord
 from schemas.entitlement_plans import active_of
 
 METERED = "metered"
@@ -38,7 +39,7 @@ class Account:
 class Found:
     """What a question is about. `customer` None: there is none of that name."""
 
-    customer: CustomerRecord | None
+    customer: Customer | None
     accounts: tuple[Account, ...] = ()
 
 
@@ -64,16 +65,24 @@ class Accounts:
             else ()
             for question in questions
         ]
-        accounts = await self._accounts([record for records in chosen for record in records])
+        known = {customer.id: customer for customer in customers.values()}
+        accounts = await self._accounts([r for records in chosen for r in records], known)
         return [
             Found(customers.get(_name(question)), tuple(accounts[record.id] for record in records))
             for question, records in zip(questions, chosen, strict=True)
         ]
 
-    async def _customers(
-        self, questions: Sequence[Question]
-    ) -> dict[tuple[str, bool], CustomerRecord]:
-        found: dict[tuple[str, bool], CustomerRecord] = {}
+    async def by_id(self, id_: str) -> Account | None:
+        """An entitlement that is not deleted, whoever has it. Unavailable."""
+        if not is_ulid(id_):
+            return None
+        record = (await self._records.entitlements_by_id([id_.upper()])).get(id_.upper())
+        if record is None or record.deleted_at is not None:
+            return None
+        return (await self._accounts([record], {}))[record.id]
+
+    async def _customers(self, questions: Sequence[Question]) -> dict[tuple[str, bool], Customer]:
+        found: dict[tuple[str, bool], Customer] = {}
         for by_subject in (False, True):
             names = sorted({q.customer for q in questions if q.by_subject is by_subject})
             if names:
@@ -93,21 +102,27 @@ class Accounts:
             found |= await self._records.entitlements_by_id(missing)
         return found
 
-    async def _accounts(self, records: Sequence[EntitlementRecord]) -> dict[str, Account]:
+    async def _accounts(
+        self, records: Sequence[EntitlementRecord], known: Mapping[str, Customer]
+    ) -> dict[str, Account]:
         if not records:
             return {}
         features = await self._records.features(sorted({r.feature_id for r in records}))
         meter_ids = {f.meter_id for f in features.values() if f.meter_id is not None}
         meters = await self._records.meters_by_id(sorted(meter_ids)) if meter_ids else {}
-        subjects = await self._subjects(records)
+        subjects = await self._subjects(records, known)
         return {r.id: _account(r, features, meters, subjects) for r in records}
 
-    async def _subjects(self, records: Iterable[EntitlementRecord]) -> Mapping[str, Sequence[str]]:
-        owners = sorted({r.customer_id for r in records if r.type == METERED})
+    async def _subjects(
+        self, records: Iterable[EntitlementRecord], known: Mapping[str, Customer]
+    ) -> Mapping[str, Sequence[str]]:
+        owners = {r.customer_id for r in records if r.type == METERED}
         if not owners:
             return {}
-        customers = await self._records.customers(owners)
-        return await self._records.subjects_of(list(customers.values()))
+        customers = [known[id_] for id_ in sorted(owners & known.keys())]
+        if missing := sorted(owners - known.keys()):
+            customers += (await self._records.customers(missing)).values()
+        return await self._records.subjects_of(customers)
 
 
 def _name(question: Question) -> tuple[str, bool]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
+from domain.customers.customer import Customer
 from domain.metering.filters import TextFilter
 from domain.metering.meter import Meter
 from domain.metering.series import Series
 from domain.metering.usage_events import EventPlace, UsageEvent
 from schemas.balances import Answer, Question
-from schemas.catalog import CustomerRecord, EntitlementRecord, FeatureRecord
+from schemas.catalog import EntitlementRecord, FeatureRecord
 
 
 class UsageHistory(Protocol):
@@ -49,25 +50,18 @@ class UsageEvents(Protocol):
 class BalanceRecords(Protocol):
     """What management has stored of customers, entitlements, features and meters; every call raises Unavailable."""
 
-    @property
-    def catalog_version(self) -> int:
-        """The newest change that this process has committed: what a worker must have seen."""
-        ...
-
     async def customers(
         self, names: Sequence[str], *, by_subject: bool = False
-    ) -> Mapping[str, CustomerRecord]:
-        """By name as asked: an id (deleted ones, too) or the key of a live one; `by_subject`: else a subject's, by id or key."""
+    ) -> Mapping[str, Customer]:
+        """By name as asked: an id (deleted ones, too) or the key of a live one; `by_subject`: a subject's, by id or key."""
         ...
 
-    async def subjects_of(
-        self, customers: Sequence[CustomerRecord]
-    ) -> Mapping[str, tuple[str, ...]]:
+    async def subjects_of(self, customers: Sequence[Customer]) -> Mapping[str, tuple[str, ...]]:
         """By customer id, the subjects whose events are theirs: a subject key that is another's key is not."""
         ...
 
     async def entitlements(self, customer_ids: Sequence[str]) -> Sequence[EntitlementRecord]:
-        """All of theirs, deleted ones too."""
+        """All of theirs that are not deleted."""
         ...
 
     async def entitlements_by_id(self, ids: Sequence[str]) -> Mapping[str, EntitlementRecord]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from api.balances.accounts import METERED, Account
 from domain.credits.cuts import Plan, next_cut_after
 from domain.credits.engine import Evaluation
-from domain.credits.readings import Readings
+from domain.credits.readings import UsageBetween
 from domain.entitlements.balance import balance_at
 from domain.entitlements.entitlement import (
     Access,
@@ -33,7 +33,7 @@ class Metered(NamedTuple):
 
     plan: Plan
     timeline: Timeline
-    usage: Readings
+    usage: UsageBetween
 
     def at(self, until: datetime) -> Evaluation:
         """Where it stands at a whole minute. Refused."""
