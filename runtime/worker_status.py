@@ -9,6 +9,7 @@ from pathlib import Path
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from runtime.balances.wiring import Balancing
 from schemas.position import offset_of
 from streams import metrics
 from streams.partitions import Partitions
@@ -16,13 +17,18 @@ from streams.sink import Sink
 
 
 class WorkerStatus:
-    """`/healthz/live`, `/healthz/ready`, `/metrics` and `/status`."""
+    """`/healthz/live`, `/healthz/ready`, `/metrics` and `/status`; the door for questions about balances."""
 
     def __init__(
-        self, partitions: Partitions, sink: Sink | None, state_path: Callable[[int], Path]
+        self,
+        partitions: Partitions,
+        sink: Sink | None,
+        balances: Balancing | None,
+        state_path: Callable[[int], Path],
     ) -> None:
         self._partitions = partitions
         self._sink = sink
+        self._balances = balances
         self._state_path = state_path
         self._runner: web.AppRunner | None = None
 
@@ -37,6 +43,8 @@ class WorkerStatus:
                 web.get("/status", self._status),
             ]
         )
+        if self._balances is not None:
+            served.add_routes(self._balances.routes())
         self._runner = web.AppRunner(
             served, access_log=None, handle_signals=False, shutdown_timeout=0.5
         )
@@ -56,6 +64,8 @@ class WorkerStatus:
         return web.Response(text="ok" if ready else "restoring", status=200 if ready else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:
+        if self._balances is not None:
+            self._balances.observe()
         visible = self._sink.visible_positions() if self._sink is not None else {}
         for number, owned in self._partitions.owned.items():
             if owned.closed:
@@ -69,7 +79,8 @@ class WorkerStatus:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _status(self, request: web.Request) -> web.Response:
-        return web.json_response({"partitions": self._describe()})
+        balances = [] if self._balances is None else self._balances.describe()
+        return web.json_response({"partitions": self._describe(), "balances": balances})
 
     def _describe(self) -> Sequence[dict[str, int | None]]:
         visible = self._sink.visible_positions() if self._sink is not None else {}

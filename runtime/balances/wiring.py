@@ -23,6 +23,7 @@ from runtime.balances.states import States
 from runtime.balances.working import Working, WorkingOptions
 from runtime.config import Config
 from runtime.topology.parts import Wires
+from schemas import topics
 from schemas.partitioner import partition_of
 from schemas.topics import Role
 from streams.balances import metrics, partition
@@ -66,7 +67,7 @@ class Balancing:
         self._history = UsageSeries(
             clients,
             namespace=config.namespace,
-            topic=wires.reads(Role.EVENTS),
+            topic=topics.names(config.namespace).events,
             threads=_HISTORY_THREADS,
         )
         self._feed = usage_feed.UsageFeed(

@@ -69,6 +69,12 @@ QUERY = Part(
     does="meter queries and lists of events",
     reads=(Store.POSTGRES, Store.CLICKHOUSE),
 )
+READ = Part(
+    name="read",
+    process="api",
+    does="reads balances from the workers, or computes them when no worker has them",
+    reads=(Role.OWNERS, Store.POSTGRES, Store.CLICKHOUSE),
+)
 METER = Part(
     name="meter",
     process="worker",
@@ -100,12 +106,22 @@ SINK = Part(
     reads=(Role.EVENTS, Store.STATE),
     writes=(Store.CLICKHOUSE, Store.STATE),
 )
-PARTS = (INGEST, REJECTED, MANAGEMENT, RELAY, QUERY, METER, SINK, ROUTE)
+BALANCE = Part(
+    name="balance",
+    process="worker",
+    agent="balance",
+    does="keeps balances, as owner and as standby, and answers the api",
+    reads=(Role.USAGE, Role.OWNERS, Store.CLICKHOUSE, Store.STATE),
+    writes=(Role.OWNERS, Store.STATE),
+)
+PARTS = (INGEST, REJECTED, MANAGEMENT, RELAY, QUERY, READ, METER, SINK, ROUTE, BALANCE)
 
 WHY = {
     (METER.name, Role.EVENTS, "writes"): "forwards events of subjects that another partition owns",
     (METER.name, Role.EVENTS_RAW, "writes"): "hands over records whose schema a registry has",
     (METER.name, Role.CHANGELOG, "reads"): "restores the state of a partition that it is given",
+    (BALANCE.name, Role.OWNERS, "writes"): "says which partitions it has",
+    (BALANCE.name, Store.CLICKHOUSE, "reads"): "history of an entitlement that begins",
     (SINK.name, Role.EVENTS, "reads"): "reads again what is no longer in memory",
 }
 """What an arrow means where its two ends do not say it."""

@@ -43,7 +43,8 @@ def described(config: Config):
 
 
 def test_a_worker_and_an_api_use_exactly_the_topics_that_are_declared(tmp_path):
-    config = a_config(tmp_path)
+    agents = tuple(part.agent for part in PARTS if part.agent)
+    config = a_config(tmp_path, worker=WorkerConfig(agents=agents))
     with socket.socket() as listener:
         worker = Worker(config, "worker-1", listener, unwatched)
     api = ApiProcess(config)
