@@ -11,6 +11,7 @@ from starlette.types import StatelessLifespan
 
 from api import health
 from api.answers import json_bytes
+from api.balances.calls import BalanceCalls
 from api.calls import Calls
 from api.health import Check, Look
 from api.observed import Observed
@@ -23,6 +24,7 @@ from api.routing import MatchAsSent, Resource
 from api.v1 import (
     customers,
     debug,
+    entitlement_values,
     entitlements,
     events,
     events_v2,
@@ -36,8 +38,10 @@ from api.v1 import (
     subjects,
 )
 from api.v1.testing import CLOCK
+from api.v2 import entitlement_values as entitlement_values_v2
 from api.v2 import entitlements as entitlements_v2
 from api.v2 import grants as grants_v2
+from api.v3 import entitlement_access
 
 RESOURCES: tuple[Resource, ...] = (
     events.EVENTS,
@@ -59,6 +63,9 @@ RESOURCES: tuple[Resource, ...] = (
     *grants.RESOURCES,
     *entitlements_v2.RESOURCES,
     *grants_v2.RESOURCES,
+    *entitlement_values.RESOURCES,
+    *entitlement_values_v2.RESOURCES,
+    *entitlement_access.RESOURCES,
     debug.METRICS,
     *health.RESOURCES,
     *serving.RESOURCES,
@@ -81,12 +88,13 @@ def openapi(with_testing: bool = False) -> bytes:
 
 def create_app(
     calls: Calls | None = None,
+    balances: BalanceCalls | None = None,
     checks: Mapping[str, Check] | None = None,
     lifespan: StatelessLifespan[Starlette] | None = None,
     look: Look | None = None,
     with_testing: bool = False,
 ) -> Starlette:
-    """The application. Without `calls` it answers 503 until `app.state.calls` is set."""
+    """The application. Without `calls` it answers 503 until `app.state.calls` is set; what `balances` can answer it answers before."""
     resources = (*RESOURCES, *TESTING) if with_testing else RESOURCES
     app = Starlette(
         routes=[resource.route() for resource in resources],
@@ -96,6 +104,7 @@ def create_app(
     )
     app.router.redirect_slashes = False
     app.state.calls = calls
+    app.state.balances = balances
     app.state.checks = checks or {}
     app.state.look = look
     app.state.openapi = partial(openapi, with_testing)

@@ -16,6 +16,10 @@ from starlette.applications import Starlette
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from api.app import create_app
+from api.balances.calls import BalanceCalls, Stored
+from api.balances.log_ends import LogEnds
+from api.balances.reading import Balances
+from api.balances.recompute import Recompute
 from api.body import Bodies, BodyBounds
 from api.calls import Calls
 from api.customers.management import CustomerRules
@@ -25,16 +29,21 @@ from connectors.clickhouse import client as clickhouse
 from connectors.clickhouse import migrations as clickhouse_migrations
 from connectors.clickhouse.listing import EventLister
 from connectors.clickhouse.reader import UsageReader
+from connectors.clickhouse.usage_events import ClickHouseUsageEvents
+from connectors.clickhouse.usage_series import SeriesOptions, UsageSeries
 from connectors.clickhouse.verdicts import EventVerdicts
 from connectors.kafka.admin import TopicProblem
 from connectors.kafka.catalog_topic import CatalogTopic
 from connectors.kafka.catalog_topic import Options as CatalogTopicOptions
 from connectors.kafka.event_log import KafkaEventLog
 from connectors.kafka.event_log import Options as EventLogOptions
+from connectors.kafka.log_ends import TopicEnds
 from connectors.kafka.rejected_topic import Options as RejectedTopicOptions
 from connectors.kafka.rejected_topic import RejectedTopic
 from connectors.postgres import migrations as postgres_migrations
 from connectors.postgres import pool as postgres
+from connectors.postgres.balance_records import PostgresBalanceRecords
+from connectors.postgres.changes import committed_version
 from connectors.postgres.customers import PostgresCustomers
 from connectors.postgres.entitlements import PostgresEntitlements
 from connectors.postgres.features import PostgresFeatures
@@ -66,6 +75,8 @@ log = logging.getLogger(__name__)
 _KEEP_ALIVE_S = 120
 _SHUTDOWN_S = 20
 _BACKLOG = 2048
+_LOOK_S = 1.0
+"""How often the ends of the log are seen: a recomputed balance is as of one of these times."""
 _TOPICS_S = 5.0
 """One attempt; short, because the thread that asks cannot be interrupted by a stop."""
 
@@ -87,11 +98,32 @@ class ApiProcess:
         self._verdicts = EventVerdicts(
             self._clients, namespace=config.namespace, topic=events_topic, threads=2
         )
+        self._series = UsageSeries(
+            self._clients,
+            namespace=config.namespace,
+            topic=events_topic,
+            threads=threads,
+            options=SeriesOptions(rows_max=config.balances.history_rows_max),
+        )
+        self._usage_events = ClickHouseUsageEvents(
+            self._clients, namespace=config.namespace, topic=events_topic, threads=2
+        )
         names = topics.names(config.namespace)
         self.wires = {part.name: Wires(part, names) for part in (INGEST, REJECTED, RELAY, READ)}
         self._event_log = KafkaEventLog(_event_log_options(config, self.wires[INGEST.name]))
         self._rejected = RejectedTopic(_rejected_options(config, self.wires[REJECTED.name]))
         self._reads = BalanceReads(config, self.wires[READ.name])
+        self._log_ends = _log_ends(config, events_topic)
+        self._looking: asyncio.Task[None] | None = None
+        self._balances = BalanceCalls(
+            balances=Balances(
+                self._reads.workers,
+                catalog_version=lambda: committed_version(config.namespace),
+                now=clock.now,
+            ),
+            now=clock.now,
+            wall_ms=clock.wall_ms,
+        )
         self._relay = _relay(config, self.wires[RELAY.name], self._fail)
         self._pool: postgres.Pool | None = None
         self._standing: PostgresStanding | None = None
@@ -104,6 +136,7 @@ class ApiProcess:
     def serve(self, listening: socket.socket) -> None:
         """Serve until SIGTERM or SIGINT; what is under way is finished first."""
         app = create_app(
+            balances=self._balances,
             checks={
                 "kafka": self._event_log.answers,
                 "postgres": self._postgres_answers,
@@ -149,7 +182,12 @@ class ApiProcess:
             await self._relay.stop()
             await self._event_log.stop()
             await self._reads.stop()
+            if self._looking is not None:
+                self._looking.cancel()
+                await asyncio.gather(self._looking, return_exceptions=True)
             self._usage.close()
+            self._series.close()
+            self._usage_events.close()
             self._events.close()
             self._verdicts.close()
             self._rejected.close()
@@ -212,9 +250,25 @@ class ApiProcess:
             reserved=config.reserved_event_types,
         )
         self._relay.start()
+        self._read_balances(self._pool)
         self._usage.roller.start()
         app.state.calls = calls
         log.info("serving")
+
+    def _read_balances(self, pool: postgres.Pool) -> None:
+        """From now on balances can be recomputed; where the log ends is looked at now and then."""
+        records = PostgresBalanceRecords(pool, self._config.namespace)
+        recompute = Recompute(records, self._series, self._log_ends)
+        self._balances.began(
+            Stored(records=records, recompute=recompute, events=self._usage_events)
+        )
+        self._looking = asyncio.create_task(self._look_at_the_log(), name="log-ends")
+        self._looking.add_done_callback(self._followed)
+
+    async def _look_at_the_log(self) -> None:
+        while True:
+            await self._log_ends.look()
+            await asyncio.sleep(_LOOK_S)
 
     async def _follow_clock(self, pool: postgres.Pool) -> None:
         """With `testing.clock`: go by the time that is set, from the first answer on."""
@@ -290,6 +344,13 @@ def _event_log_options(config: Config, ingest: Wires) -> EventLogOptions:
         queue_max=config.api.produce_queue_max,
         timeout_s=config.api.produce_timeout.total_seconds(),
     )
+
+
+def _log_ends(config: Config, topic: str) -> LogEnds:
+    assert config.kafka.bootstrap_servers is not None
+    partitions = config.kafka.partitions
+    ends = TopicEnds(config.kafka.bootstrap_servers, topic, partitions)
+    return LogEnds(ends.ends, partitions=partitions, wall_ms=clock.wall_ms)
 
 
 def _rejected_options(config: Config, rejected: Wires) -> RejectedTopicOptions:

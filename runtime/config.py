@@ -144,6 +144,7 @@ class BalancesConfig(_Section):
     read_timeout: Duration = timedelta(milliseconds=500)
     catalog_wait: Duration = timedelta(milliseconds=200)
     ask_bytes_max: int = Field(4 << 20, ge=64 << 10)
+    history_rows_max: int = Field(2_000_000, ge=1_000)
 
     @model_validator(mode="after")
     def _announced_before_it_is_dead(self) -> BalancesConfig:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -13,7 +12,7 @@ from api.balances.calls import BalanceCalls
 from api.balances.reading import Source
 from api.balances.routes import HistoryQuery
 from api.balances.shown import origin_of
-from api.balances.valuing import Metered, metered
+from api.balances.valuing import Metered, metered, phases_until
 from api.entitlements.shown import number
 from api.times import in_utc
 from domain.credits.engine import open_state
@@ -37,7 +36,10 @@ async def history_of(
     refuse_unmetered(account)
     tz = zone(query.window_time_zone)
     end = in_utc(query.to) if query.to is not None else calls.now()
-    usage = await calls.stored.recompute.usage([account], ceil_minute(end))
+    until = ceil_minute(end)
+    phases_until(account.record, until)
+    recompute = calls.stored.recompute
+    usage = await recompute.usage([account], until)
     rows = usage.rows[0]
 
     def evaluate() -> dict[str, Any]:
@@ -56,16 +58,14 @@ async def history_of(
         )
         return _shown(found, of)
 
-    shown = await asyncio.to_thread(evaluate)
+    shown = await recompute.evaluated(evaluate, [account], usage, until)
     return shown, origin_of(Source.RECOMPUTED, usage.as_of_ms or 0, calls.wall_ms())
 
 
 def refuse_unmetered(account: Account) -> None:
     """Only what is metered has a history."""
     if account.record.type != METERED:
-        raise Refused(
-            "not_metered", f"a {account.record.type} entitlement has no balance"
-        )
+        raise Refused("not_metered", f"a {account.record.type} entitlement has no balance")
 
 
 def _check_work(

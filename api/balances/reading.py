@@ -71,6 +71,7 @@ class Balances:
         self._workers = workers
         self._catalog_version = catalog_version
         self._now = now
+        self._had_workers = True
         self.recompute = recompute
 
     async def values(
@@ -98,8 +99,15 @@ class Balances:
         try:
             answers = await self._workers.ask(questions, self._catalog_version())
         except Unavailable as down:
-            log.info("balances are recomputed", extra={"cause": str(down)})
+            if self._had_workers:
+                log.warning(
+                    "no worker answers: balances are recomputed", extra={"cause": str(down)}
+                )
+            self._had_workers = False
             return [None] * len(questions)
+        if not self._had_workers:
+            log.info("workers answer for balances")
+        self._had_workers = True
         return [_read(answer, Source(role)) for answer, role in answers]
 
     async def _recomputed(

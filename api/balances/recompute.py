@@ -6,19 +6,24 @@ Nothing is written, and nothing of the workers is needed. Source: docs/reading-b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from api.balances.accounts import Account, Accounts, Found
 from api.balances.ports import BalanceRecords, LogEnds, UsageHistory
-from api.balances.valuing import needs_usage, value_of
+from api.balances.valuing import needs_usage, phases_until, value_of
 from domain.entitlements.entitlement import value_instant
 from domain.metering.series import Series, SeriesRow
 from schemas.balances import Answer, Question
 
-_ROWS_IN_THE_LOOP = 2_000
-"""Usage of more rows is evaluated on a thread."""
+T = TypeVar("T")
+
+_WORK_IN_THE_LOOP = 1_000
+"""Rows and phases together; more are evaluated on a thread."""
+_THREADS = 2
+"""Evaluations that hold one of the processors at a time."""
 _MINUTE_S = 60
 
 
@@ -37,20 +42,33 @@ class Recompute:
         self.accounts = Accounts(records)
         self._history = history
         self._log_ends = log_ends
+        self._busy = asyncio.Semaphore(_THREADS)
 
     async def answers(self, questions: Sequence[Question], at: datetime) -> list[Answer]:
         """One for each question, as of `at`; `why` is None, `unknown` or `deleted`. Refused, Unavailable."""
         found = await self.accounts.find(questions, at)
         accounts = [account for one in found for account in one.accounts]
         metered = [account for account in accounts if needs_usage(account.record, at)]
+        for account in metered:
+            phases_until(account.record, value_instant(at))
         usage = await self.usage(metered, value_instant(at))
         rows = {account.record.id: its for account, its in zip(metered, usage.rows, strict=True)}
-        size = sum(map(len, rows.values()))
 
         def evaluate() -> list[Answer]:
             return [_answer(one, rows, at, usage.as_of_ms) for one in found]
 
-        return await asyncio.to_thread(evaluate) if size > _ROWS_IN_THE_LOOP else evaluate()
+        return await self.evaluated(evaluate, metered, usage, value_instant(at))
+
+    async def evaluated(
+        self, call: Callable[[], T], accounts: Sequence[Account], usage: Usage, until: datetime
+    ) -> T:
+        """The result of `call`, which evaluates the accounts up to `until`: on a thread when that takes long. Refused."""
+        work = sum(map(len, usage.rows))
+        work += sum(phases_until(account.record, until) for account in accounts)
+        if work <= _WORK_IN_THE_LOOP:
+            return call()
+        async with self._busy:
+            return await asyncio.to_thread(call)
 
     async def usage(self, accounts: Sequence[Account], until: datetime) -> Usage:
         """The usage of metered accounts from where each measures, up to `until`: one question to ClickHouse for all that

@@ -22,7 +22,9 @@ from domain.entitlements.entitlement import (
 )
 from domain.entitlements.readings import readings
 from domain.entitlements.usage_period import Timeline
+from domain.errors import Refused
 from domain.metering.series import SeriesRow
+from domain.time.duration import parse_duration
 from schemas.balances import Value
 from schemas.catalog import EntitlementRecord
 from schemas.entitlement_plans import active_of, entitlement_of, plan_of, timeline_of
@@ -54,6 +56,36 @@ def metered(account: Account, rows: Iterable[SeriesRow]) -> Metered:
         timeline_of(account.record),
         readings(rows, aggregation),
     )
+
+
+PHASES_MAX = 100_000
+"""About as many phases are evaluated at most, which takes 6 s; hourly periods of eleven years."""
+
+
+def phases_until(record: EntitlementRecord, until: datetime) -> int:
+    """About how many phases a metered entitlement has up to `until`: what evaluating it costs. Refused: `too_many_phases`."""
+    assert record.measured_from is not None
+    assert record.interval is not None
+    count = _times(record.interval, record.measured_from, until)
+    for grant in record.grants:
+        if grant.recurrence_interval is not None:
+            ends = (grant.expires_at, grant.voided_at, grant.deleted_at, until)
+            end = min(at for at in ends if at is not None)
+            begin = max(grant.effective_at, record.measured_from)
+            count += _times(grant.recurrence_interval, begin, end)
+    if count > PHASES_MAX:
+        raise Refused(
+            "too_many_phases",
+            f"about {count} periods and recurrences up to then; {PHASES_MAX} can be recomputed",
+            "time",
+        )
+    return count + len(record.grants)
+
+
+def _times(interval: str, begin: datetime, end: datetime) -> int:
+    length = parse_duration(interval)
+    about_s = length.total_months * 2_592_000 + length.total_microseconds / 1_000_000
+    return max(0, int((end - begin).total_seconds() / max(about_s, 1.0)))
 
 
 def value_of(account: Account, rows: Iterable[SeriesRow], at: datetime) -> Value:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from api.openapi.operation import Operation
 from api.openapi.operations import (
+    balances,
     customers,
     entitlements,
     events,
@@ -20,5 +21,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *features.OPERATIONS,
     *entitlements.OPERATIONS,
     *grants.OPERATIONS,
+    *balances.OPERATIONS,
     *service.OPERATIONS,
 )

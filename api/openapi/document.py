@@ -61,6 +61,12 @@ _PATH_PARAMETERS: dict[str, tuple[str, str, Schema]] = {
         "The id of an entitlement.",
         {"type": "string", "minLength": 1},
     ),
+    "feature_key": (
+        "featureKey",
+        "The key of a feature.",
+        {"type": "string", "minLength": 1, "maxLength": 64},
+    ),
+    "customer_id": ("customerId", "The id of a customer.", {"type": "string", "minLength": 1}),
     "grant_id": ("grantId", "The id of a grant.", {"type": "string", "minLength": 1}),
     "asset": ("asset", "The name of a file.", {"type": "string", "minLength": 1}),
 }
@@ -218,6 +224,8 @@ def _responses(operation: Operation, types: _Types, *, has_content: bool) -> dic
                 media: {"schema": types.of(kind)} for media, kind in answer.content.items()
             }
     for status, codes in operation.problems().items():
+        if status in operation.answers:
+            continue  # it has a form of its own there
         shown[str(status)] = _problem(HTTPStatus(status), codes)
     shown["default"] = {
         "description": "Any other problem.",

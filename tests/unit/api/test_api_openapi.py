@@ -33,6 +33,8 @@ EVENT = {"id": "1", "source": "s", "specversion": "1.0", "type": "t", "subject":
 PATHS = {
     "{id_or_slug}": "{meterIdOrSlug}",
     "{key}": "{groupByKey}",
+    "{feature_key}": "{featureKey}",
+    "{customer_id}": "{customerId}",
     "{customer}": "{customerIdOrKey}",
     "{subject}": "{subjectIdOrKey}",
     "{feature}": "{featureId}",

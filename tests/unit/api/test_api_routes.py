@@ -64,6 +64,8 @@ OURS = {
 NAMES = {
     "{id_or_slug}": "{meterIdOrSlug}",
     "{key}": "{groupByKey}",
+    "{feature_key}": "{featureKey}",
+    "{customer_id}": "{customerId}",
     "{customer}": "{customerIdOrKey}",
     "{subject}": "{subjectIdOrKey}",
     "{feature}": "{featureId}",
