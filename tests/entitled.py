@@ -23,6 +23,7 @@ class World:
         self.ids = itertools.count(1)
         self.seen: list[tuple[str, datetime, dict]] = []
         """(customer, when, value) of what workers have said."""
+        self.entitlements = 0
         set_clock(stack, EARLIEST, frozen=True)
         self.types = {}
         for aggregation in aggregations:
@@ -77,7 +78,8 @@ class Entitled:
         )
         period = {"interval": every, "anchor": terms.pop("anchor", self.begin).isoformat()}
         body = {"type": "metered", "featureKey": self.name, "usagePeriod": period, **terms}
-        self.id = world.sdk.customer_entitlements_v2.post(self.name, body).id
+        self.id = world.sdk.customer_entitlements_v2.post(self.name, body)["id"]
+        world.entitlements += 1
 
     def at(self, passed: timedelta) -> datetime:
         return self.begin + passed
@@ -115,6 +117,13 @@ class Entitled:
         )
 
     def void(self, grant: str, after: timedelta) -> None:
+        """From that time on; what was said of later times does not hold any more."""
+        at = self.at(after)
+        self.world.seen = [
+            one
+            for one in self.world.seen
+            if one[0] != self.name or one[1] < at - timedelta(minutes=1)
+        ]
         self.world.sdk.grants.delete(grant, at=self.at(after))
 
     def reset(self, after: timedelta, **more) -> None:
