@@ -235,11 +235,12 @@ class Publisher:
             for value in answer.values:
                 if published.pop(value.entitlement_id, None) != digest_of(value):
                     self.changed((value.entitlement_id,))
-            while len(self._waiting) > self._options.waiting_max // 2:  # noqa: ASYNC110
-                await asyncio.sleep(self._options.interval_s)
             took = time.perf_counter() - began
             if took > self._options.slice_s:
                 await asyncio.sleep(took * (1 / self._options.look_share - 1))
+                began = time.perf_counter()
+            while len(self._waiting) > self._options.waiting_max // 2:
+                await asyncio.sleep(self._options.interval_s)
                 began = time.perf_counter()
         self.changed(published)
 
