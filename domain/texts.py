@@ -48,6 +48,12 @@ def check_metadata(metadata: Mapping[str, str] | None) -> None:
         )
 
 
+def camel(name: str) -> str:
+    """A name as requests have it: `postal_code` is `postalCode` there."""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
 def folded(text: str) -> str:
     """The text as "contains, whatever the case" compares it: the same on every server, unlike the database's own folding."""
     return text.casefold()

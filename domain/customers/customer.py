@@ -12,7 +12,7 @@ from itertools import pairwise
 from domain.errors import Conflict, PreconditionFailed, Refused
 from domain.metering.ulid import is_ulid
 from domain.money.currency import fiat
-from domain.texts import check_length, check_metadata
+from domain.texts import camel, check_length, check_metadata
 
 KEY_LENGTH_MAX = 256
 NAME_LENGTH_MAX = 256
@@ -50,7 +50,7 @@ class Address:
         for name in ("postal_code", "state", "city", "line1", "line2", "phone_number"):
             text = getattr(self, name)
             if text is not None:
-                check_length(f"$.billingAddress.{name}", text, 0, ADDRESS_LINE_LENGTH_MAX)
+                check_length(f"$.billingAddress.{camel(name)}", text, 0, ADDRESS_LINE_LENGTH_MAX)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from domain.credits.quantity import check_quantity
 from domain.errors import Refused
-from domain.texts import check_length
+from domain.texts import camel, check_length
 
 NAME_LENGTH_MAX = 256
 
@@ -55,13 +55,13 @@ class LlmCost:
             if sum(each is not None for each in given) != 1:
                 raise Refused(
                     "unit_cost_invalid",
-                    f"give exactly one of {name} and {name}_property",
+                    f"give exactly one of {camel(name)} and {camel(name)}Property",
                     "$.unitCost",
                 )
         for field in fields(self):
             text = getattr(self, field.name)
             if text is not None:
-                check_length(f"$.unitCost.{field.name}", text, 1, NAME_LENGTH_MAX)
+                check_length(f"$.unitCost.{camel(field.name)}", text, 1, NAME_LENGTH_MAX)
 
     def check_groups(self, group_keys: Collection[str] | None) -> None:
         """Refuse it for a feature without a meter (None), and properties that are no group keys of the meter."""
