@@ -34,6 +34,12 @@ class Step(StrEnum):
     RESTORE_STARTED = "restore_started"
     RESTORE_LIST_APPLIED = "restore_list_applied"
     RESTORE_DONE = "restore_done"
+    BALANCES_COUNTED = "balances_counted"
+    BALANCES_WRITTEN = "balances_written"
+    BALANCES_MOVED = "balances_moved"
+    BALANCES_CHANGED = "balances_changed"
+    BALANCES_READ = "balances_read"
+    BALANCES_BEGUN = "balances_begun"
 
 
 StepHook = Callable[[Step], None]

@@ -16,28 +16,12 @@ from typing import Any
 import msgspec
 from rocksdict import AccessType, Rdict, ReadOptions, WriteBatch
 
+from schemas.balance_state import STAMP, BalanceStamp, decode_stamp, encode
 from tables.damage import errors_translated, refuse_condemned
 from tables.errors import StateCorrupt
 from tables.options import SharedMemory
 
 log = logging.getLogger(__name__)
-
-FORMAT = 1
-STAMP = b"stamp"
-
-
-class BalanceStamp(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
-    """What the state is of, and up to where. `next_offset` None: not begun. `catalog`: changes up to then are worked in."""
-
-    format: int = FORMAT
-    topic_id: str
-    partition: int
-    partitions: int
-    next_offset: int | None = None
-    catalog: int = 0
-
-
-_decode_stamp = msgspec.msgpack.Decoder(BalanceStamp).decode
 
 
 class BalanceStore:
@@ -58,7 +42,7 @@ class BalanceStore:
         if raw is None:
             return None
         try:
-            return _decode_stamp(raw)
+            return decode_stamp(raw)
         except msgspec.DecodeError as error:
             raise StateCorrupt(f"{self.path}: the stamp is no stamp: {error}") from error
 
@@ -80,16 +64,16 @@ class BalanceStore:
         with errors_translated(self.path):
             self._db.write(batch)
 
+    @staticmethod
+    def batch() -> WriteBatch:
+        """An empty batch for `write`."""
+        return WriteBatch(raw_mode=True)
+
     def close(self) -> None:
         """Release the lock. Closing twice is harmless."""
         if not self._closed:
             self._closed = True
             self._db.close()
-
-
-def new_batch() -> WriteBatch:
-    """An empty batch for `write`."""
-    return WriteBatch(raw_mode=True)
 
 
 def open_balances(
@@ -119,8 +103,8 @@ def open_balances(
         shutil.rmtree(path)
         store, found = BalanceStore(path, memory), None
     if found is None:
-        batch = new_batch()
-        batch.put(STAMP, msgspec.msgpack.encode(wanted))
+        batch = WriteBatch(raw_mode=True)
+        batch.put(STAMP, encode(wanted))
         store.write(batch)
     return store
 

@@ -56,7 +56,7 @@ class Account:
     __slots__ = ("_next_second", "_phases", "_plan", "_stale", "next_cut_at", "whole")
 
     def __init__(self, plan: Plan, phases: Sequence[Phase], *, whole: bool) -> None:
-        self._plan = _counting(plan)
+        self._plan = counting(plan)
         self._phases = list(phases)
         self._stale = NEVER
         self.whole = whole
@@ -65,7 +65,7 @@ class Account:
     @classmethod
     def begin(cls, plan: Plan, at: datetime) -> Account:
         """A balance that is measured from `at`. Refusals as `open_state`."""
-        plan = _counting(plan)
+        plan = counting(plan)
         return cls(plan, [Phase(open_state(plan, at), _nothing(plan))], whole=True)
 
     @property
@@ -213,7 +213,7 @@ class Account:
     def replan(self, plan: Plan) -> None:
         """The plan is another one, the difference lying after every reading counted and every cut point gone through."""
         self._begin_anew()
-        self._plan = _counting(plan)
+        self._plan = counting(plan)
         self._look_ahead()
 
     def change(
@@ -225,7 +225,7 @@ class Account:
         it. What was counted from then on is dropped. Raises TooOld.
         """
         self._begin_anew()
-        plan = _counting(plan)
+        plan = counting(plan)
         phases = self._phases
         index = len(phases) - 1
         while index >= 0 and phases[index].opened.phase_start >= since:
@@ -276,7 +276,7 @@ def just_before(at: datetime) -> datetime:
     return at - _TICK
 
 
-def _counting(plan: Plan) -> Plan:
+def counting(plan: Plan) -> Plan:
     """Distinct values are counted when they are new: docs/decisions/0081."""
     if plan.aggregation is Aggregation.UNIQUE_COUNT:
         return replace(plan, aggregation=Aggregation.COUNT)

@@ -47,3 +47,28 @@ reads = Counter(
     "Questions for balances answered for the api, by role (owner, standby) and result: values, or why there are none (unknown, deleted, loading, behind, elsewhere, past).",
     ["role", "result"],
 )
+
+# -- accounts (streams/balances/)
+
+loading = Gauge(
+    "meterstream_balance_loading",
+    "Accounts that wait for their history and were made or asked for since the start.",
+    ["partition"],
+)
+loaded = Counter(
+    "meterstream_balance_loaded_total",
+    "Accounts that began with their history, read from ClickHouse.",
+)
+refused = Counter(
+    "meterstream_balance_refused_total",
+    "Accounts without a running balance because their history or plan cannot be followed; the api computes those.",
+)
+accounts = Gauge(
+    "meterstream_balance_accounts",
+    "Accounts decoded in memory, of at most balances.accounts_max.",
+    ["partition"],
+)
+timers = Counter(
+    "meterstream_balance_timers_total",
+    "Accounts that time alone moved on: resets, refills, grants that begin or end, usage whose minute came.",
+)
