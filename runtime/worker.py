@@ -10,6 +10,7 @@ import re
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +24,30 @@ from connectors.kafka.admin import TopicProblem
 from connectors.kafka.header_names import take_any_header_names
 from domain.errors import Unavailable
 from runtime import clock
+from runtime.balances.wiring import Balancing, url_of
 from runtime.config import Config
 from runtime.connections import clickhouse_options
 from runtime.logs import set_up_logging
 from runtime.routing import Routing
+from runtime.testing_clock import ClockSwitch
 from runtime.topics import ensure_topics
-from runtime.topology.parts import METER, ROUTE, SINK, Wires
+from runtime.topology.parts import BALANCE, METER, ROUTE, SINK, Wires
 from runtime.worker_status import WorkerStatus
 from schemas import topics
 from schemas.catalog import CatalogRecord
 from schemas.topics import Role
 from streams import metrics
 from streams.app import App, AppOptions, create_app
+from streams.attribution import Attribution
 from streams.catalog import Catalog
 from streams.partition import PartitionOptions
 from streams.partition_sink import SinkOptions
 from streams.partitions import Owners, Partitions, StateDoesNotFit, Topics
+from streams.progress import ProgressOptions, ProgressTeller
 from streams.sink import Sink
 from streams.steps import Step, StepHook, unwatched
 from streams.watching import Watch
+from tables.catalog_store import CatalogStore
 from tables.errors import StateOfAnotherTopic, StateOfAnotherVersion
 from tables.store import PartitionStore, SharedMemory, StoreOptions, destroy
 
@@ -50,6 +56,8 @@ log = logging.getLogger(__name__)
 _NEVER = (StateDoesNotFit, StateOfAnotherTopic, StateOfAnotherVersion)
 """Starting again does not help: `meterstream up` gives up at once on this exit code."""
 _WRONG_STATE = 2
+_BETWEEN_CHANGES_S = 0.02
+"""A change of the catalog is applied at once; those that follow it together, this much later."""
 
 
 class Worker:
@@ -64,7 +72,7 @@ class Worker:
         self._name = name
         self._listener = listener
         self._names = topics.names(config.namespace)
-        self.wires = {part.name: Wires(part, self._names) for part in (METER, SINK, ROUTE)}
+        self.wires = {part.name: Wires(part, self._names) for part in (METER, SINK, ROUTE, BALANCE)}
         meter = self.wires[METER.name]
         self._owners = Owners(config.kafka.partitions)
         self._home = config.data_dir / name
@@ -89,6 +97,8 @@ class Worker:
             on_unreadable=metrics.catalog_refused.inc,
         )
         self._catalog = Catalog(self._catalog_changed)
+        self._changes = asyncio.Event()
+        """The catalog says something that the partitions do not go by yet."""
         self._clients = clickhouse.Clients(clickhouse_options(config))
         self._sink = self._make_sink(reached) if SINK.agent in config.worker.agents else None
         self._route = self._make_route(reached) if ROUTE.agent in config.worker.agents else None
@@ -99,10 +109,25 @@ class Worker:
             ids_max=config.dedupe.ids_max,
         )
         self._memory = SharedMemory(self._store_options)
+        self.catalog = CatalogStore(
+            self._home / "state" / self._names.catalog,
+            self._memory,
+            partitions=config.kafka.partitions,
+            on_left_out=metrics.catalog_refused.inc,
+        )
+        self._progress = ProgressTeller(
+            self._log,
+            lambda number: self.partitions.read_whole_at(number),
+            ProgressOptions(
+                partitions=config.kafka.partitions,
+                interval_s=config.balances.progress_interval.total_seconds(),
+            ),
+        )
+        self._balances = self._make_balances() if BALANCE.agent in config.worker.agents else None
         self.partitions = self._make_partitions(reached)
         self.app = self._make_app(servers)
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._http = WorkerStatus(self.partitions, self._sink, self._state_path)
+        self._http = WorkerStatus(self.partitions, self._sink, self._balances, self._state_path)
         self.failed = False
         """Something went wrong that a new start may mend."""
 
@@ -135,6 +160,22 @@ class Worker:
             reached=reached,
         )
 
+    def _make_balances(self) -> Balancing:
+        return Balancing(
+            self._config,
+            self.wires[BALANCE.name],
+            name=_instance_id(self._name),
+            url=url_of(self._config, self._listener),
+            home=self._home / "balances",
+            catalog=self.catalog,
+            memory=self._memory,
+            clients=self._clients,
+            topic_id=self._reader.topic_id,
+            restored=lambda: self.partitions.restored.is_set(),
+            backlogged=lambda: self.partitions.backlogged,
+            on_failure=self._stop_for,
+        )
+
     def _make_partitions(self, reached: StepHook) -> Partitions:
         worker = self._config.worker
         return Partitions(
@@ -149,7 +190,10 @@ class Worker:
             destroy_store=lambda number: destroy(self._state_path(number)),
             chunk_log=self._log,
             reader=self._reader,
-            meters=self._catalog.meters,
+            catalog=self._catalog,
+            catalog_caught_up=self._feed.caught_up,
+            attribution=Attribution(self.catalog, self._config.kafka.partitions),
+            progress=self._progress,
             options=PartitionOptions(
                 namespace=self._config.namespace,
                 chunk_events_max=worker.chunk_events_max,
@@ -161,6 +205,7 @@ class Worker:
             buffer_bytes_max=worker.buffer_bytes_max,
             sink=self._sink,
             reached=reached,
+            on_owned=self._own,
         )
 
     def _make_app(self, servers: str) -> App:
@@ -189,7 +234,7 @@ class Worker:
     async def _before_start(self) -> None:
         await self._http.start(self._listener)
         await self._log.start()
-        await self._feed.start(self._catalog.take)
+        await self._open_catalog()
         self._spawn(
             Watch(
                 self.partitions, self._reader, topic=self._names.events, on_stall=self._stop_for
@@ -199,6 +244,41 @@ class Worker:
             self._spawn(self._make_tables())
         if self._route is not None:
             self._spawn(self._route.run())
+        if self._balances is not None:
+            await self._balances.start()
+            for work in self._balances.tasks():
+                self._spawn(work)
+
+    async def _open_catalog(self) -> None:
+        """Go on from where the catalog was read to; ready when all that its topic holds has been applied."""
+        topic = self._names.catalog
+        end = await self._feed.connect()
+        at = self.catalog.open(await self._reader.topic_id(topic), end)
+        for record in self.catalog.meters():
+            self._catalog.take(record)
+        self._catalog.reached(self.catalog.version)
+        self.catalog.on_change(self._catalog.take)
+        if self._config.testing.clock:
+            self._follow_clock()
+        await self._feed.follow(at, self.catalog.take)
+        self._spawn(self._apply_catalog())
+        self._spawn(self._progress.run())
+
+    def _follow_clock(self) -> None:
+        """Go by the time that a test has set, and by every change of it."""
+        switch = ClockSwitch()
+        if (record := self.catalog.clock()) is not None:
+            switch.take(record)
+        self.catalog.on_change(switch.take)
+
+    async def _apply_catalog(self) -> None:
+        """Changes that come while the ones before are applied are applied together."""
+        while True:
+            await self._changes.wait()
+            self._changes.clear()
+            if self.partitions.restored.is_set():
+                await self.partitions.apply_catalog()
+            await asyncio.sleep(_BETWEEN_CHANGES_S)
 
     async def _make_tables(self) -> None:
         """ClickHouse may come later than the worker: the sink waits, folding does not."""
@@ -212,7 +292,13 @@ class Worker:
         )
         self._sink.tables_made.set()
 
+    def _own(self, numbers: Sequence[int], generation: int) -> None:
+        if self._balances is not None:
+            self._balances.own(numbers, generation)
+
     async def _after_stop(self) -> None:
+        if self._balances is not None:
+            await self._balances.leave()
         for task in self._tasks:
             task.cancel()
         if self._route is not None:
@@ -220,14 +306,17 @@ class Worker:
         if self._sink is not None:
             await self._sink.stop()
         await self.partitions.close()
+        await self._http.stop()
+        if self._balances is not None:
+            await self._balances.stop()
         await self._feed.stop()
+        self.catalog.close()
         await self._log.stop()
         await self._reader.stop()
-        await self._http.stop()
 
     def _catalog_changed(self, record: CatalogRecord) -> None:
-        if self.partitions.restored.is_set():
-            self._spawn(self.partitions.apply_catalog())
+        if record.clock is None:
+            self._changes.set()
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -288,7 +377,7 @@ def run(config: Config, *, name: str = "worker-1", port: int = 0) -> None:
     try:
         ensure_topics(config)
         (config.data_dir / name).mkdir(parents=True, exist_ok=True)
-        listener = _listen(port)
+        listener = _listen(config.worker.host, port)
     except (TopicProblem, Unavailable, OSError) as problem:
         sys.stderr.write(f"worker {name}: {problem}\n")
         raise SystemExit(1) from None
@@ -312,11 +401,11 @@ def run(config: Config, *, name: str = "worker-1", port: int = 0) -> None:
     os._exit(code)  # a thread that still waits for ClickHouse must not hold the process
 
 
-def _listen(port: int) -> socket.socket:
-    listener = socket.socket()
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind(("127.0.0.1", port))
+        listener.bind((host, port))
     except OSError as error:
         raise OSError(
             f"port {port} for health and metrics: {error.strerror}: change --port or worker.port (0 = a free one)"

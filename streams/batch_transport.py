@@ -8,6 +8,7 @@ Everything private that is used here is pinned by tests/contract/test_faust_priv
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,6 +19,7 @@ from faust.types.tuples import ConsumerMessage
 from schemas.position import offset_of
 from streams import metrics, parsed_records
 from streams.partition import Chunk
+from streams.whole_logs import WholeLogs
 from tables.store import InvariantBroken
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class Consumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._covered: dict[TP, int] = {}
         """Up to which offset chunks were handed out without a hole since the last seek; not there while that is unknown."""
+        self._logs = WholeLogs()
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -55,6 +58,7 @@ class Consumer(driver.Consumer):
             log.info("records fetched while the flow was stopped: seeking back")
             await self.perform_seek()
             return
+        self._logs.note_fetch(self._thread._ensure_consumer(), self._covered, records)
         starts: dict[TP, int] = {}
         sources = []
         for tp, found in records.items():
@@ -72,6 +76,18 @@ class Consumer(driver.Consumer):
             yield tp, _message(tp, Chunk(start, chunk), size, generation)
         for tp in starts:
             self._covered[tp] = records[tp][-1].offset + 1
+
+    def read_whole_at(self, tp: TP, offset: int) -> int | None:
+        """When (Unix milliseconds) the log of `tp` was known to hold nothing from `offset` on; None while it may."""
+        if tp not in self.assignment():
+            return None
+        return self._logs.whole_at(
+            self._thread._ensure_consumer(),
+            tp,
+            counted=offset,
+            handed_out=self._covered.get(tp),
+            now_ms=int(time.time() * 1000),
+        )
 
     def _note_lag(self, tp: TP) -> None:
         end, in_state = self.highwater(tp), self.partitions.source_next(tp)
@@ -122,6 +138,7 @@ class Consumer(driver.Consumer):
         """Seek to where each partition's state says, whatever the group committed."""
         await super().perform_seek()
         self._covered.clear()
+        self._logs.forget()
         for tp, source_next in self.partitions.next_positions().items():
             if tp in self.assignment():
                 offset = offset_of(source_next)

@@ -1,4 +1,4 @@
-"""The catalog as a worker knows it: the newest record of every meter, applied by version."""
+"""The catalog as the fold knows it: the newest record of every meter, applied by version, and how far the whole is."""
 
 from __future__ import annotations
 
@@ -13,34 +13,48 @@ log = logging.getLogger(__name__)
 
 
 class Catalog:
-    """Keeps the newest version of each entity; older records that come late change nothing."""
+    """Keeps the newest version of each meter; older records that come late change nothing.
+
+    Records of other kinds only move the version: who reads them has them elsewhere (`tables/catalog_store.py`).
+    """
 
     def __init__(self, on_change: Callable[[CatalogRecord], None]) -> None:
         self._on_change = on_change
         self._newest: dict[str, CatalogRecord] = {}
         self.version = 0
+        """The newest version of any record."""
+        self.meters_version = 0
+        """The newest version of a meter's record."""
 
     def take(self, record: CatalogRecord) -> None:
         """Apply a record; one whose meter breaks a rule is left out."""
-        if record.meter is None:
+        if record.meter is not None and not self._take_meter(record, record.meter):
             return
-        known = self._newest.get(record.meter.id)
+        self.reached(record.version)
+        self._on_change(record)
+
+    def reached(self, version: int) -> None:
+        """Everything up to `version` has been applied."""
+        self.version = max(self.version, version)
+        metrics.catalog_version.set(self.version)
+
+    def _take_meter(self, record: CatalogRecord, meter: MeterRecord) -> bool:
+        known = self._newest.get(meter.id)
         if known is not None and known.version >= record.version:
-            return
+            return False
         try:
-            meter_of(record.meter)
+            meter_of(meter)
         except Refused as refused:
             metrics.catalog_refused.inc()
             log.error(
                 "catalog record left out: %s",
                 refused,
-                extra={"meter": record.meter.id[:40], "version": record.version},
+                extra={"meter": meter.id[:40], "version": record.version},
             )
-            return
-        self._newest[record.meter.id] = record
-        self.version = max(self.version, record.version)
-        metrics.catalog_version.set(self.version)
-        self._on_change(record)
+            return False
+        self._newest[meter.id] = record
+        self.meters_version = max(self.meters_version, record.version)
+        return True
 
     def meters(self) -> Sequence[MeterRecord]:
         """Every meter as it is now, deleted ones too."""

@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import compress
+from itertools import compress, repeat
 from operator import eq
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from domain.metering.rows import Row
 from schemas import state
 from schemas.catalog import MeterRecord, meter_of
 from schemas.changelog import Author, encode_chunk
+from streams.attribution import Attribution
 from streams.decoded import Decoded
 from streams.ports import LogRecord
 from tables.store import PartitionStore
@@ -64,12 +65,13 @@ class NewUnique:
 
 
 class _Value(NamedTuple):
-    """A value that may be new to its row: its key in the state, the row's key and week, and what to tell the sink."""
+    """A value that may be new to its row: its key in the state, the row's key and week, and what to tell the sink and where."""
 
     key: bytes
     row_key: bytes
     week: int
     new: NewUnique
+    usage_partition: int
 
 
 @dataclass(slots=True, eq=False)
@@ -84,7 +86,8 @@ class Folded:
     rows: list[ChangedRows] = field(default_factory=list)
     uniques: list[NewUnique] = field(default_factory=list)
     stored: list[tuple[int, bytes, bytes]] = field(default_factory=list)
-    usage: list[LogRecord] = field(default_factory=list)
+    usage: dict[int, list[LogRecord]] = field(default_factory=lambda: defaultdict(list))
+    """For the usage topic, by partition."""
     applied: list[tuple[bytes, bytes]] = field(default_factory=list)
     newest_ms: int = 0
 
@@ -135,8 +138,18 @@ class Slices:
 class Folder:
     """Folds the chunks of one partition, in order."""
 
-    def __init__(self, store: PartitionStore, *, slice_ms: float, row_cache_max: int) -> None:
+    def __init__(
+        self,
+        store: PartitionStore,
+        *,
+        partition: int,
+        attribution: Attribution,
+        slice_ms: float,
+        row_cache_max: int,
+    ) -> None:
         self._store = store
+        self._partition = partition
+        self._attribution = attribution
         self._slice_ms = slice_ms
         self._row_cache_max = row_cache_max
         self.next = store.source_next
@@ -250,8 +263,9 @@ class Folder:
             if missing:
                 self._load(grouping, missing, cache, folded.week)
                 known = [rows or cache[key] for key, rows in zip(keys, known, strict=True)]
+            targets = self._attribution.partitions_of([key[0] for key in keys], self._partition)
             for measure, cached in zip(grouping.measures, zip(*known, strict=True), strict=True):
-                values += self._fold_measure(measure, keys, found, cached, folded)
+                values += self._fold_measure(measure, keys, found, cached, targets, folded)
             await slices.breathe()
         await self._fold_values(values, folded, slices)
         self._trim(cache)
@@ -280,9 +294,13 @@ class Folder:
         keys: Sequence[BucketKey],
         buckets: Sequence[list[int]],
         cached: Sequence[_CachedRow],
+        targets: Sequence[int] | None,
         folded: Folded,
     ) -> list[_Value]:
-        """Fold buckets into the rows of one measure; keys, buckets and rows run in parallel. Returns values to look up."""
+        """Fold buckets into the rows of one measure; keys, buckets, rows and `targets` run in parallel. Returns values to look up.
+
+        `targets` are the partitions of the usage topic, None when all rows go to the partition's own number.
+        """
         decoded, fold = folded.decoded, measure.fold
         positions, seconds = decoded.positions, decoded.seconds
         column = decoded.columns.values.get(measure.value_path, ())
@@ -298,16 +316,22 @@ class Folder:
             (known.week, known.key, value)
             for known, value in zip(cached, values_stored, strict=True)
         ]
-        folded.usage += [  # state.usage_key, one by one
+        usage = [  # state.usage_key, one by one
             (known.key[1:] + pack(row[0]), value)
             for known, row, value in zip(cached, rows, values_stored, strict=True)
         ]
+        if targets is None:
+            folded.usage[self._partition] += usage
+        else:
+            for target, record in zip(targets, usage, strict=True):
+                folded.usage[target].append(record)
         folded.rows.append(ChangedRows(measure.meter, keys, rows))
         values: list[_Value] = []
         if measure.counts_uniques:
-            for key, bucket, known in zip(keys, buckets, cached, strict=True):
+            where = repeat(self._partition, len(keys)) if targets is None else targets
+            for key, bucket, known, to in zip(keys, buckets, cached, where, strict=True):
                 texts = unique_texts(bucket, column)
-                values += self._new_values(measure, key, known, texts, positions[bucket[-1]])
+                values += self._new_values(measure, key, known, texts, positions[bucket[-1]], to)
         return values
 
     def _new_values(
@@ -317,6 +341,7 @@ class Folder:
         cached: _CachedRow,
         texts: Iterable[str],
         last: int,
+        to: int,
     ) -> list[_Value]:
         """The values of a bucket that are not known from memory; whether the state has them is asked for many at once."""
         row_key = cached.key[1:]
@@ -327,7 +352,7 @@ class Folder:
             if unique_key not in self._known_uniques:
                 self._known_uniques[unique_key] = last
                 new = NewUnique(measure.meter, key, value, last)
-                found.append(_Value(unique_key, row_key, cached.week, new))
+                found.append(_Value(unique_key, row_key, cached.week, new, to))
         return sorted(found)
 
     async def _fold_values(self, values: list[_Value], folded: Folded, slices: Slices) -> None:
@@ -338,7 +363,7 @@ class Folder:
                 if not known:
                     folded.uniques.append(value.new)
                     folded.stored.append((value.week, state.UNIQUE + value.key, b""))
-                    folded.usage.append((value.key, value.row_key))
+                    folded.usage[value.usage_partition].append((value.key, value.row_key))
             await slices.breathe()
 
     def _trim(self, cache: _Cache) -> None:
@@ -364,15 +389,26 @@ class Folder:
             for cache in self._caches.values():
                 cache.clear()
 
-    def usage_tombstones(self, week: int, keys: Sequence[bytes]) -> list[LogRecord]:
-        """Deletions of the usage topic for store keys of `week`."""
+    def usage_tombstones(self, week: int, keys: Sequence[bytes]) -> dict[int, list[LogRecord]]:
+        """Deletions of the usage topic for store keys of `week`, by partition.
+
+        A row may stand in its subject's own partition and in that of the customer; of a value of UNIQUE_COUNT the key
+        does not say whose it is. What a former customer's partition has of a subject that has moved stays there.
+        """
         rows = [key[1:] for key in keys if key[:1] == state.ROW]
-        gone = [
-            state.usage_key(key, state.decode_row(value).epoch)
-            for key, value in zip(rows, self._store.rows_of(week, rows), strict=True)
-        ]
-        uniques = [key[1:] for key in keys if key[:1] == state.UNIQUE]
-        return [(key, None) for key in gone + uniques]
+        gone: dict[int, list[LogRecord]] = defaultdict(list)
+        own = self._partition
+        subjects = [state.decode_row_key(key).subject for key in rows]
+        targets = self._attribution.partitions_of(subjects, own) or repeat(own, len(rows))
+        values = self._store.rows_of(week, rows)
+        for key, value, target in zip(rows, values, targets, strict=True):
+            usage_key = state.usage_key(key, state.decode_row(value).epoch)
+            for partition in {own, target}:
+                gone[partition].append((usage_key, None))
+        uniques: list[LogRecord] = [(key[1:], None) for key in keys if key[:1] == state.UNIQUE]
+        for partition in self._attribution.everywhere(own) if uniques else ():
+            gone[partition] += uniques
+        return gone
 
     # -- to disk
 

@@ -145,6 +145,14 @@ catalog_version = Gauge("meterstream_catalog_version", "The newest catalog versi
 catalog_refused = Counter(
     "meterstream_catalog_refused_total", "Catalog records left out because they cannot be used."
 )
+progress_told = Counter(
+    "meterstream_progress_told_total",
+    "Times that a source partition told the usage topic how far it is.",
+)
+progress_failures = Counter(
+    "meterstream_progress_failures_total",
+    "Times that Kafka did not take what was told of progress: it is told again.",
+)
 buffered_bytes = Gauge(
     "meterstream_buffered_bytes", "Bytes of fetched records that wait for their fold."
 )

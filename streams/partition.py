@@ -18,16 +18,16 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from domain.errors import Refused
-from schemas.catalog import MeterRecord
 from schemas.changelog import Author, encode_expiry, with_marker
 from schemas.position import offset_of, record_start
 from schemas.state import Applied
 from streams import metrics
+from streams.attribution import Attribution
 from streams.decoded import Decoded, Record
 from streams.decoding import decode
 from streams.fates import tell_chunk
 from streams.folding import Folded, Folder
-from streams.ports import ChunkLog, LogRecord
+from streams.ports import CatalogNow, ChunkLog, Landed, LogRecord
 from streams.steps import Step, StepHook
 from tables.mending import to_mend
 from tables.store import InvariantBroken, PartitionStore
@@ -69,7 +69,15 @@ class _Flight:
     changelog_end: Awaitable[int]
     others: Sequence[Awaitable[None]]
     acknowledge: Acknowledge | None
+    catalog: int
+    tell_at_once: bool
     sent_at: float
+
+    @property
+    def is_empty(self) -> bool:
+        """It only shows that this worker's batches count."""
+        decoded = self.folded.decoded
+        return decoded.first == decoded.next and not self.folded.applied
 
 
 class Partition:
@@ -82,8 +90,10 @@ class Partition:
         *,
         partition: int,
         owner_of: Callable[[str], int],
+        attribution: Attribution,
         options: PartitionOptions,
         on_applied: FoldedHook,
+        progress: Landed | None = None,
         on_failure: Callable[[BaseException], Awaitable[None]],
         reached: StepHook,
     ) -> None:
@@ -96,8 +106,13 @@ class Partition:
         self.draining = False
         self._log = chunk_log
         self._owner_of = owner_of
+        self._attribution = attribution
         self._options = options
         self._on_applied = on_applied
+        self._progress = progress
+        self._catalog = 0
+        """By this version of the catalog or a newer one subjects find their customers from the folder's position on."""
+        self._meters_version = -1
         self._on_failure = on_failure
         self._reached = reached
         self._folder = self._new_folder()
@@ -114,7 +129,13 @@ class Partition:
 
     def _new_folder(self) -> Folder:
         options = self._options
-        return Folder(self.store, slice_ms=options.slice_ms, row_cache_max=options.row_cache_max)
+        return Folder(
+            self.store,
+            partition=self.partition,
+            attribution=self._attribution,
+            slice_ms=options.slice_ms,
+            row_cache_max=options.row_cache_max,
+        )
 
     @property
     def source_next(self) -> int:
@@ -136,11 +157,17 @@ class Partition:
             if not self.closed and not self.draining:
                 await self._or_fail(self._submit(chunk, acknowledge))
 
-    async def apply_catalog(self, meters: Callable[[], Sequence[MeterRecord]]) -> None:
-        """Let the newest version of each meter count from the next position on; recorded in state and changelog."""
-        async with self.standing_still() as mine:
-            if mine:
-                await self._or_fail(self._activate(meters()))
+    async def apply_catalog(self, catalog: CatalogNow) -> None:
+        """From the next position on go by what the catalog says now, and let others know from where (`streams/progress.py`).
+
+        Which meters count is recorded in state and changelog. A batch goes out in any case: that it counts shows that no
+        other worker had the partition when the catalog was at this version; whoever has it later reads the catalog first.
+        """
+        async with self._folding:
+            if self._meters_version != catalog.meters_version:
+                await self._landed.wait()
+            if not self.closed and not self.draining:
+                await self._or_fail(self._go_by(catalog))
 
     async def mend_changelog(self) -> None:
         """Write again what a batch that does not count has put over; before the first chunk."""
@@ -195,10 +222,15 @@ class Partition:
 
     # -- the chunk
 
-    async def _activate(self, meters: Sequence[MeterRecord]) -> None:
-        if self._folder.activate(meters):
+    async def _go_by(self, catalog: CatalogNow) -> None:
+        changed = False
+        if self._meters_version != catalog.meters_version:
+            changed = self._folder.activate(catalog.meters())
+            self._meters_version = catalog.meters_version
+        self._catalog = catalog.version
+        if changed or self._progress is not None:
             at = self._folder.next
-            await self._start(Decoded(at, at), None)
+            await self._start(Decoded(at, at), None, tell_at_once=True)
 
     async def _submit(self, chunk: Chunk, acknowledge: Acknowledge) -> None:
         self._reached(Step.CHUNK_RECEIVED)
@@ -226,7 +258,9 @@ class Partition:
         for part in parts:
             await self._start(part, acknowledge if part is parts[-1] else None)
 
-    async def _start(self, decoded: Decoded, acknowledge: Acknowledge | None) -> None:
+    async def _start(
+        self, decoded: Decoded, acknowledge: Acknowledge | None, *, tell_at_once: bool = False
+    ) -> None:
         """Fold one part and send it; returns when it is queued with the producer."""
         await self._room.acquire()
         if self.closed:
@@ -243,8 +277,8 @@ class Partition:
         decoded.forget_read()
         others = []
         if folded.usage:
-            others.append(_watched(await self._log.append_usage(self.partition, folded.usage)))
-            folded.usage = []
+            others.append(_watched(await self._log.append_usage(folded.usage)))
+            folded.usage = {}
         if decoded.rejected:
             sent = await self._log.append_rejected(self.partition, decoded.rejected)
             others.append(_watched(sent))
@@ -258,7 +292,17 @@ class Partition:
         self._log_end += len(records)
         self._reached(Step.CHUNK_SENT)
         self._landed.clear()
-        self._flights.append(_Flight(folded, changelog_end, others, acknowledge, time.monotonic()))
+        self._flights.append(
+            _Flight(
+                folded,
+                changelog_end,
+                others,
+                acknowledge,
+                self._catalog,
+                tell_at_once,
+                time.monotonic(),
+            )
+        )
         self._arrived.set()
 
     async def _start_smaller(self, decoded: Decoded, acknowledge: Acknowledge | None) -> None:
@@ -321,10 +365,19 @@ class Partition:
         with metrics.apply_seconds.time():
             self._folder.apply(folded, changelog_next=end, generation=self._writer)
         self._reached(Step.CHUNK_APPLIED)
-        metrics.observe_chunk(self.partition, folded, changelog_end=end, ids=self.store.ids)
-        tell_chunk(self.partition, folded)
-        folded.forget_written()
-        self._on_applied(self.partition, folded)
+        if not flight.is_empty:
+            metrics.observe_chunk(self.partition, folded, changelog_end=end, ids=self.store.ids)
+            tell_chunk(self.partition, folded)
+            folded.forget_written()
+            self._on_applied(self.partition, folded)
+        if self._progress is not None:
+            self._progress.landed(
+                self.partition,
+                folded.decoded.next,
+                catalog=flight.catalog,
+                newest_ms=folded.newest_ms,
+                at_once=flight.tell_at_once,
+            )
         if flight.acknowledge is not None:
             await flight.acknowledge()
             self._reached(Step.CHUNK_ACKNOWLEDGED)
@@ -343,7 +396,7 @@ class Partition:
             return False
         usage = folder.usage_tombstones(week, keys)
         if usage:
-            await (await self._log.append_usage(self.partition, usage))
+            await (await self._log.append_usage(usage))
         stamp = store.stamp
         batch = encode_expiry(
             self._author(), week, keys, source_next=stamp.source_next, newest_ms=stamp.newest_ms

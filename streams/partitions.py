@@ -6,17 +6,18 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from faust.types import TP
 
-from schemas.catalog import MeterRecord
 from schemas.partitioner import partition_of
 from schemas.position import offset_of, record_start
 from streams import metrics
+from streams.attribution import Attribution, NoCustomers
 from streams.folding import Folded
 from streams.partition import Chunk, Partition, PartitionOptions
-from streams.ports import ChunkLog, PartitionReader
+from streams.ports import CatalogNow, ChunkLog, PartitionReader
+from streams.progress import ProgressTeller
 from streams.sink import Sink
 from streams.steps import Step, StepHook
 from tables.restore import Restorer
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _REMEMBERED_LENGTH_MAX = 200
+_BACKLOG_BYTES = 512 << 10
+"""About 2,000 events."""
 
 
 class StateDoesNotFit(Exception):
@@ -73,12 +76,20 @@ class Partitions:
         destroy_store: Callable[[int], None],
         chunk_log: ChunkLog,
         reader: PartitionReader,
-        meters: Callable[[], Sequence[MeterRecord]],
+        catalog: CatalogNow,
         options: PartitionOptions,
         buffer_bytes_max: int,
         sink: Sink | None,
         reached: StepHook,
+        attribution: Attribution | None = None,
+        progress: ProgressTeller | None = None,
+        catalog_caught_up: Callable[[], Awaitable[None]] | None = None,
+        on_owned: Callable[[Sequence[int], int], None] = lambda numbers, generation: None,
     ) -> None:
+        """`catalog_caught_up` returns when all that the catalog's topic holds has been applied.
+
+        `on_owned` is told what the group has given this worker, by which of its generations, once all of it is restored.
+        """
         self.owned: dict[int, Partition] = {}
         self.restored = asyncio.Event()
         self._topics = topics
@@ -86,11 +97,15 @@ class Partitions:
         self._destroy_store = destroy_store
         self._log = chunk_log
         self._reader = reader
-        self._meters = meters
+        self._catalog = catalog
         self._options = options
         self._sink = sink
         self._reached = reached
+        self._on_owned = on_owned
         self._owners = Owners(topics.partitions)
+        self._attribution = attribution or Attribution(NoCustomers(), topics.partitions)
+        self._progress = progress
+        self._catalog_caught_up = catalog_caught_up
         self._buffer_bytes_max = buffer_bytes_max
         self._buffered_bytes = 0
         self._room = asyncio.Event()
@@ -122,6 +137,21 @@ class Partitions:
         """The position of the first event of `tp` that is not on disk yet, None when `tp` is not owned."""
         owned = self.owned.get(tp.partition) if tp.topic == self._topics.events else None
         return None if owned is None else owned.source_next
+
+    @property
+    def backlogged(self) -> bool:
+        """Whether events wait to be folded, more than come in live."""
+        return self._buffered_bytes > _BACKLOG_BYTES
+
+    def read_whole_at(self, number: int) -> int | None:
+        """When (Unix milliseconds) everything in the log of partition `number` was on disk; None while something is left."""
+        owned = self.owned.get(number)
+        if owned is None or owned.closed or self._app is None:
+            return None
+        tp = TP(self._topics.events, number)
+        return cast(
+            "int | None", self._app.consumer.read_whole_at(tp, offset_of(owned.source_next))
+        )
 
     async def wait_for_room(self, size: int) -> None:
         """Wait until `size` more bytes may wait in the stream's buffer."""
@@ -170,9 +200,9 @@ class Partitions:
                 raise StateDoesNotFit(self._deleted_too_early(number, chunk.start, first))
 
     async def apply_catalog(self) -> None:
-        """Tell every owned partition what the catalog says of meters now."""
+        """Let every owned partition go by what the catalog says now."""
         await asyncio.gather(
-            *(owned.apply_catalog(self._meters) for owned in list(self.owned.values()))
+            *(owned.apply_catalog(self._catalog) for owned in list(self.owned.values()))
         )
 
     # -- recovery's door
@@ -189,10 +219,16 @@ class Partitions:
                 metrics.forget_partition(number)
         self.owned.clear()
         self._buffer(0)
+        if self._progress is not None:
+            self._progress.keep_only(())
         for number in mine:
             await self._restore_one(number, generation)
+        if self._catalog_caught_up is not None:
+            # After the changelogs: what a former owner has told of the catalog was in its topic before (streams/progress.py).
+            await self._catalog_caught_up()
         metrics.partitions_owned.set(len(mine))
         self.restored.set()  # from here on a catalog change is applied when it comes; those before it, now
+        self._on_owned(mine, generation)
         await self.apply_catalog()
         if self._sink is not None:
             await self._sink.own([self.owned[number] for number in mine])
@@ -220,6 +256,8 @@ class Partitions:
             self._log,
             partition=number,
             owner_of=self._owners.of,
+            attribution=self._attribution,
+            progress=self._progress,
             options=self._options,
             on_applied=self._on_applied,
             on_failure=self._crash,

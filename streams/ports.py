@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from schemas.catalog import CatalogRecord
+from schemas.catalog import MeterRecord
 from schemas.sink_block import Block
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ class ChunkLog(RouteLog, Protocol):
         """Queue one record batch, all or nothing; awaiting the result gives the offset after it. ChunkTooLarge."""
         ...
 
-    async def append_usage(self, partition: int, records: Sequence[LogRecord]) -> Awaitable[None]:
-        """Queue absolute usage rows."""
+    async def append_usage(self, rows: Mapping[int, Sequence[LogRecord]]) -> Awaitable[None]:
+        """Queue absolute usage rows by partition of the usage topic; one partition's in the order of the calls."""
         ...
 
     async def append_raw(self, partition: int, records: Sequence[HandedOver]) -> Awaitable[None]:
@@ -81,13 +81,37 @@ class UsageWriter(Protocol):
         ...
 
 
-class CatalogFeed(Protocol):
-    """The catalog topic, read whole."""
+class ProgressLog(Protocol):
+    """The usage topic as far as progress is told there."""
 
-    async def start(self, on_record: Callable[[CatalogRecord], None]) -> None:
-        """Return when all that was there has been given to `on_record`; go on with what comes."""
+    async def append_progress(self, records: Mapping[int, Sequence[LogRecord]]) -> None:
+        """Append by partition, after what `append_usage` was given; returns when acknowledged. Unavailable: some may not be."""
         ...
 
-    async def stop(self) -> None:
-        """Stop reading."""
+
+class CatalogNow(Protocol):
+    """What the catalog says now (`streams/catalog.py`). Of one version as long as nothing is awaited."""
+
+    @property
+    def version(self) -> int:
+        """The newest version that subjects find their customers by, and that meters are of."""
+        ...
+
+    @property
+    def meters_version(self) -> int:
+        """The version of the newest change of a meter."""
+        ...
+
+    def meters(self) -> Sequence[MeterRecord]:
+        """Every meter, deleted ones too."""
+        ...
+
+
+class Landed(Protocol):
+    """Who tells others how far a partition is (`streams/progress.py`)."""
+
+    def landed(
+        self, partition: int, source_next: int, *, catalog: int, newest_ms: int, at_once: bool
+    ) -> None:
+        """Everything below `source_next` is durable; from there on, subjects find their customers by version `catalog` at least."""
         ...

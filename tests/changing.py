@@ -99,10 +99,13 @@ class Brokers:
             self.land(partition)
         return sent.end
 
-    async def append_usage(self, partition, records):
+    async def append_usage(self, rows):
         return asyncio.sleep(0)
 
-    append_rejected = append_raw = append_usage
+    async def append_rejected(self, partition, events):
+        return asyncio.sleep(0)
+
+    append_raw = append_rejected
 
     async def append_forwarded(self, events):
         return asyncio.sleep(0)
@@ -166,7 +169,7 @@ class Worker:
             destroy_store=lambda n: None,
             chunk_log=brokers,
             reader=brokers,
-            meters=self.catalog.meters,
+            catalog=self.catalog,
             options=PartitionOptions(
                 namespace=NAMESPACE, chunk_events_max=3, in_flight_chunks=2, slice_ms=10**6
             ),

@@ -17,6 +17,7 @@ from schemas import changelog
 from schemas.changelog import Author
 from schemas.position import offset_of, record_start
 from schemas.state import decode_marker
+from streams.attribution import Attribution, NoCustomers
 from streams.decoded import Decoded
 from streams.decoding import NOTHING_READ, decode
 from streams.folding import Folded, Folder
@@ -106,7 +107,13 @@ class Worker:
             end = log.append(batch)
             stop_after = self._nearer(stop_after)
             self.store.mended(keys, records=len(batch), changelog_next=end)
-        self.folder = Folder(self.store, slice_ms=1000, row_cache_max=self.world.row_cache_max)
+        self.folder = Folder(
+            self.store,
+            partition=0,
+            attribution=Attribution(NoCustomers(), 1),
+            slice_ms=1000,
+            row_cache_max=self.world.row_cache_max,
+        )
 
     def _nearer(self, stop_after: int | None) -> int | None:
         if stop_after == 0:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from connectors.kafka import metrics
+from domain.errors import Unavailable
 from schemas.binary_mode import Headers
 from schemas.rejected import OWN_HEADERS
 
@@ -129,19 +131,27 @@ class ChunkLog:
         sent = await self._send(batch, self._options.changelog_topic, partition)
         return _end_of(sent, len(records))
 
-    async def append_usage(self, partition: int, records: Sequence[LogRecord]) -> Awaitable[None]:
-        """Queue absolute rows, in as many batches as they need."""
+    async def append_usage(self, rows: Mapping[int, Sequence[LogRecord]]) -> Awaitable[None]:
+        """Queue absolute rows by partition, in as many batches as they need; per partition in order with what was queued before."""
         sent = []
-        while records:
-            batch = self._producer.create_batch()
-            fitting = _filled(batch, records)
-            if not fitting:
-                key, value = records[0]
-                length = len(key) + len(value or b"")
-                raise ChunkTooLarge(f"one row of the usage topic: {length} bytes")
-            sent.append(await self._send(batch, self._options.usage_topic, partition))
-            records = records[fitting:]
+        for partition, records in rows.items():
+            while records:
+                batch = self._producer.create_batch()
+                fitting = _filled(batch, records)
+                if not fitting:
+                    key, value = records[0]
+                    length = len(key) + len(value or b"")
+                    raise ChunkTooLarge(f"one row of the usage topic: {length} bytes")
+                sent.append(await self._send(batch, self._options.usage_topic, partition))
+                records = records[fitting:]
         return _all_of(sent)
+
+    async def append_progress(self, records: Mapping[int, Sequence[LogRecord]]) -> None:
+        """Append records to the usage topic by partition; returns when they are acknowledged. Unavailable: some may not be."""
+        try:
+            await (await self.append_usage(records))
+        except KafkaError as error:
+            raise Unavailable(f"Kafka: progress: {error}") from error
 
     async def append_rejected(self, partition: int, events: Sequence[Rejected]) -> Awaitable[None]:
         """Queue the original bytes with code, field, message and origin as headers; too long a value is cut, its length told."""

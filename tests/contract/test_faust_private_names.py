@@ -13,6 +13,7 @@ import faust
 import pytest
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.subscription_state import Assignment, TopicPartitionState
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from faust.tables.manager import TableManager
@@ -21,6 +22,7 @@ from faust.transport import consumer as base
 from faust.transport.drivers import aiokafka as driver
 
 from connectors.kafka.chunk_log import _filled
+from streams.whole_logs import FETCH_WAIT_MS
 
 
 def _source(thing: object) -> str:
@@ -44,6 +46,9 @@ def test_the_versions_are_the_pinned_ones():
         (driver.Consumer, "on_partitions_revoked", ["self", "revoked"]),
         (driver.Consumer, "commit", ["self", "topics", "start_new_transaction"]),
         (driver.Consumer, "highwater", ["self", "tp"]),
+        (aiokafka.AIOKafkaConsumer, "highwater", ["self", "partition"]),
+        (aiokafka.AIOKafkaConsumer, "last_poll_timestamp", ["self", "partition"]),
+        (Assignment, "state_value", ["self", "tp"]),
         (driver.AIOKafkaConsumerThread, "on_thread_stop", ["self"]),
         (faust.App, "_on_agent_error", ["self", "agent", "exc"]),
         (faust.Worker, "_sentinel_task", ["self"]),
@@ -95,6 +100,17 @@ def test_the_fetcher_files_its_results_by_item_and_wraps_records_in_one_method()
     assert "self._consumer_record(tp, record)" in _source(fetcher.PartitionRecords)
     assert "self._fetcher = Fetcher(" in _source(aiokafka.AIOKafkaConsumer.start)
     assert "_partition_records" in _source(fetcher.FetchResult.getall)
+
+
+def test_an_answered_fetch_says_where_the_log_ends_and_when_that_was_and_a_fetch_waits_so_long():
+    source = _source(fetcher.Fetcher._proc_fetch_request)
+
+    assert "tp_state.highwater = highwater" in source
+    assert "tp_state.timestamp = now_ms" in source
+    assert hasattr(TopicPartitionState, "has_valid_position")
+    assert hasattr(TopicPartitionState, "position")
+    worker = _source(driver.AIOKafkaConsumerThread._create_worker_consumer)
+    assert f"fetch_max_wait_ms={FETCH_WAIT_MS}," in worker
 
 
 def test_the_consumer_makes_its_thread_in_one_method():

@@ -1,11 +1,15 @@
 """A partition on a real store with a log that only remembers."""
 
 import asyncio
+from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import count
 
 from schemas import changelog
+from streams.attribution import Attribution, NoCustomers
 from streams.partition import Chunk, Partition, PartitionOptions
 from streams.steps import unwatched
+from tables.catalog import Moved
 from tables.store import PartitionStore, SharedMemory, StoreOptions
 
 
@@ -25,6 +29,24 @@ def a_chunk(
     return Chunk(at if start is None else start, records)
 
 
+_versions = count(1)
+
+
+@dataclass(frozen=True)
+class CatalogSays:
+    """A catalog with these meters, newer than every one before it."""
+
+    found: list
+    version: int = field(default_factory=lambda: next(_versions))
+
+    @property
+    def meters_version(self):
+        return self.version
+
+    def meters(self):
+        return self.found
+
+
 @dataclass
 class FakeLog:
     """Acknowledges when `gate` is open; fails when told to."""
@@ -32,7 +54,11 @@ class FakeLog:
     changelog: list = field(default_factory=list)
     batches: list = field(default_factory=list)
     usage: dict = field(default_factory=dict)
+    usage_of: dict = field(default_factory=lambda: defaultdict(dict))
+    """The newest value of each key in each partition of the usage topic."""
     usage_batches: list = field(default_factory=list)
+    told: list = field(default_factory=list)
+    """Everything that the usage topic was given, in order: rows and progress, by partition."""
     rejected: list = field(default_factory=list)
     forwarded: list = field(default_factory=list)
     raw: list = field(default_factory=list)
@@ -51,12 +77,20 @@ class FakeLog:
         self.changelog += records
         return self._acknowledged(len(self.changelog))
 
-    async def append_usage(self, partition, records):
+    async def append_usage(self, rows):
         if self.refuses:
             raise self.refuses
-        self.usage.update(records)
-        self.usage_batches.append(dict(records))
+        self.told.append({number: list(records) for number, records in rows.items()})
+        for number, records in rows.items():
+            self.usage.update(records)
+            self.usage_of[number].update(records)
+            self.usage_batches.append(dict(records))
         return self._acknowledged(None)
+
+    async def append_progress(self, records):
+        if self.refuses:
+            raise self.refuses
+        self.told.append({number: list(found) for number, found in records.items()})
 
     async def append_rejected(self, partition, events):
         self.rejected += events
@@ -91,7 +125,15 @@ class Owned:
     """A partition with what it told: acknowledgements, failures, what the sink would get."""
 
     def __init__(
-        self, path, log: FakeLog, *, window_ms: int = 32 * 86_400_000, reached=unwatched, **options
+        self,
+        path,
+        log: FakeLog,
+        *,
+        window_ms: int = 32 * 86_400_000,
+        reached=unwatched,
+        attribution=None,
+        progress=None,
+        **options,
     ):
         self.failures: list[BaseException] = []
         self.acknowledged: list[int] = []
@@ -104,6 +146,8 @@ class Owned:
             log,
             partition=0,
             owner_of=lambda subject: 0,
+            attribution=attribution or Attribution(NoCustomers(), 1),
+            progress=progress,
             options=PartitionOptions(namespace="default", **options),
             on_applied=lambda number, folded: self.folded.append(folded),
             on_failure=self._fail,
@@ -122,3 +166,26 @@ class Owned:
     async def settle(self):
         async with self.partition.standing_still():
             pass
+
+
+class FakeCustomers:
+    """Whose each subject is, as the catalog says now."""
+
+    def __init__(self, **owners):
+        self.owners, self.asked, self._calls = owners, [], []
+
+    @property
+    def has_customers(self):
+        return bool(self.owners)
+
+    def customers_of(self, subjects):
+        self.asked += subjects
+        return [self.owners.get(subject) for subject in subjects]
+
+    def on_moved(self, call):
+        self._calls.append(call)
+
+    def move(self, subject, to):
+        before, self.owners[subject] = self.owners.get(subject), to
+        for call in self._calls:
+            call([Moved(subject, before, to)])

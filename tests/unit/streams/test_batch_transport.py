@@ -8,6 +8,7 @@ from faust.types import TP
 
 from schemas.position import position
 from streams.batch_transport import Consumer
+from streams.whole_logs import FETCH_WAIT_MS, WholeLogs
 from tables.store import InvariantBroken
 from tests.unit.streams.fakes import ARecord
 
@@ -28,11 +29,34 @@ class FakePartitions:
         pass
 
 
+class FakeKafka:
+    """As much of aiokafka's consumer as says where logs end and what was searched."""
+
+    def __init__(self):
+        self.ends, self.positions, self.asked_ms = {}, {}, 0
+        states = SimpleNamespace(state_value=self._state)
+        self._subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=states))
+
+    def _state(self, tp):
+        position = self.positions.get(tp)
+        return SimpleNamespace(has_valid_position=position is not None, position=position)
+
+    def highwater(self, tp):
+        assert tp in self.ends, "Partition is not assigned"
+        return self.ends[tp]
+
+    def last_poll_timestamp(self, tp):
+        return self.asked_ms
+
+
 class Standing(Consumer):
     """The consumer's own parts on a fetch that the test gives."""
 
     def __init__(self):
         self._covered = {}
+        self._logs = WholeLogs()
+        self.kafka = FakeKafka()
+        self._thread = SimpleNamespace(_ensure_consumer=lambda: self.kafka)
         self.fetched = {}
         self._acked, self._acked_index = defaultdict(list), defaultdict(set)
         self._buffered_partitions = set()
@@ -131,3 +155,44 @@ def test_nothing_is_committed_for_a_partition_that_is_not_owned():
     consumer._acked[TP0] = [2]
 
     assert consumer._new_offset(TP0) is None
+
+
+def whole_at(logs, kafka, *, counted, handed_out=None, now_ms=1_000):
+    return logs.whole_at(kafka, TP0, counted=counted, handed_out=handed_out, now_ms=now_ms)
+
+
+def test_a_log_is_whole_now_when_all_up_to_its_end_is_counted_and_fetches_are_answered():
+    logs, kafka = WholeLogs(), FakeKafka()
+    kafka.ends[TP0], kafka.asked_ms = 7, 900
+
+    found = [whole_at(logs, kafka, counted=counted) for counted in (6, 7)]
+    silent = whole_at(logs, kafka, counted=7, now_ms=900 + FETCH_WAIT_MS + 1_000)
+
+    assert found == [None, 1_000]
+    assert silent == 900
+
+
+def test_of_a_partition_that_is_not_fetched_nothing_is_known():
+    logs, kafka = WholeLogs(), FakeKafka()
+
+    lost = whole_at(logs, kafka, counted=7)
+    kafka.ends[TP0] = None
+
+    assert lost is None
+    assert whole_at(logs, kafka, counted=7) is None
+
+
+def test_a_log_that_ends_in_markers_of_transactions_is_whole_when_they_were_passed():
+    logs, kafka = WholeLogs(), FakeKafka()
+    kafka.ends[TP0], kafka.asked_ms, kafka.positions[TP0] = 9, 900, 9
+
+    unknown = whole_at(logs, kafka, counted=7, handed_out=7)
+    logs.note_fetch(kafka, [TP0], {TP0: ["a record on its way"]})
+    on_its_way = whole_at(logs, kafka, counted=7, handed_out=7)
+    logs.note_fetch(kafka, [TP0], {})
+    passed = whole_at(logs, kafka, counted=7, handed_out=7)
+    not_counted = whole_at(logs, kafka, counted=6, handed_out=7)
+    kafka.ends[TP0] = 10
+    more_came = whole_at(logs, kafka, counted=7, handed_out=7)
+
+    assert [unknown, on_its_way, passed, not_counted, more_came] == [None, None, 1_000, None, None]

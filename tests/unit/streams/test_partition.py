@@ -7,7 +7,7 @@ from schemas import state
 from schemas.position import position
 from tables.store import InvariantBroken
 from tests.builders import NOON, ULIDS, a_meter_record, an_event
-from tests.unit.streams.fakes import FakeLog, Owned, a_chunk
+from tests.unit.streams.fakes import CatalogSays, FakeLog, Owned, a_chunk
 
 WEEK = state.WEEK_MS
 LONG_AGO = 2_900 * WEEK
@@ -19,7 +19,7 @@ def value(id="e1", **changes):
 
 
 def meters(*records):
-    return lambda: list(records)
+    return CatalogSays(list(records))
 
 
 COUNT = a_meter_record("calls", id=ULIDS[1], aggregation="COUNT")

@@ -40,6 +40,15 @@ class FakeReader:
         return "topic"
 
 
+class Live(list):
+    """A catalog whose every change is one more meter."""
+
+    version = meters_version = property(len)
+
+    def meters(self):
+        return list(self)
+
+
 class FakeApp:
     def __init__(self):
         self.crashes = []
@@ -52,7 +61,7 @@ class FakeApp:
 async def world(tmp_path):
     options = StoreOptions()
     memory = SharedMemory(options)
-    found = SimpleNamespace(reader=FakeReader(), log=FakeLog(), live=[COUNT], app=FakeApp())
+    found = SimpleNamespace(reader=FakeReader(), log=FakeLog(), live=Live([COUNT]), app=FakeApp())
     found.open = lambda number: PartitionStore(tmp_path / str(number), memory, options)
     found.partitions = Partitions(
         topics=Topics(events="events", changelog="changelog", partitions=1),
@@ -60,7 +69,7 @@ async def world(tmp_path):
         destroy_store=lambda number: None,
         chunk_log=found.log,
         reader=found.reader,
-        meters=lambda: list(found.live),
+        catalog=found.live,
         options=PartitionOptions(namespace="default"),
         buffer_bytes_max=1_000,
         sink=None,
@@ -112,6 +121,44 @@ async def test_a_catalog_change_that_comes_while_the_last_one_is_applied_is_not_
     await settle(world)
 
     assert {a.meter.id for a in world.partitions.owned[0].applied()} == {COUNT.id, USERS.id}
+
+
+async def test_a_new_owner_reads_the_catalog_to_its_end_after_the_changelog_and_tells_how_far_it_is(
+    tmp_path, world
+):
+    steps = []
+
+    class Teller:
+        def keep_only(self, owned):
+            steps.append(("forget", *owned))
+
+        def landed(self, partition, source_next, *, catalog, newest_ms, at_once):
+            steps.append((partition, catalog, at_once))
+
+    async def caught_up():
+        steps.append(list(world.reader.asked))
+        world.live.append(USERS)
+
+    partitions = Partitions(
+        topics=Topics(events="events", changelog="changelog", partitions=1),
+        open_store=world.open,
+        destroy_store=lambda number: None,
+        chunk_log=world.log,
+        reader=world.reader,
+        catalog=world.live,
+        options=PartitionOptions(namespace="default"),
+        buffer_bytes_max=1_000,
+        sink=None,
+        reached=unwatched,
+        progress=Teller(),
+        catalog_caught_up=caught_up,
+    )
+    await partitions.restore(MINE, 1)
+    await partitions.drain()
+
+    assert steps == [("forget",), ["changelog", "events"], (0, 2, True)]
+    assert {a.meter.id for a in partitions.owned[0].applied()} == {COUNT.id, USERS.id}
+    await partitions.close()
 
 
 async def test_a_state_that_stands_inside_the_first_record_is_opened_again(world):

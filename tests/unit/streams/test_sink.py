@@ -11,7 +11,7 @@ from schemas.state import WEEK_MS, week_of
 from streams.partition_sink import PartitionSink, SinkOptions
 from streams.steps import unwatched
 from tests.builders import ULIDS, a_meter_record, an_event
-from tests.unit.streams.fakes import ARecord, FakeLog, Owned, a_chunk
+from tests.unit.streams.fakes import ARecord, CatalogSays, FakeLog, Owned, a_chunk
 
 COUNT = a_meter_record("calls", id=ULIDS[1], aggregation="COUNT")
 NOW = 1_790_000_000_000
@@ -107,7 +107,7 @@ def msgspec_replace(options, changes):
 @pytest.fixture
 async def stage(tmp_path):
     found = Stage(tmp_path)
-    await found.owned.partition.apply_catalog(lambda: [COUNT])
+    await found.owned.partition.apply_catalog(CatalogSays([COUNT]))
     yield found
     await found.owned.partition.close()
 
