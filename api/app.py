@@ -11,9 +11,11 @@ from starlette.types import StatelessLifespan
 
 from api import health
 from api.answers import json_bytes
+from api.balances import explain_routes
 from api.balances.calls import BalanceCalls
 from api.calls import Calls
 from api.health import Check, Look
+from api.holds.ports import WorkerHolds
 from api.observed import Observed
 from api.openapi import serving
 from api.openapi.catalogue import OPERATIONS
@@ -21,6 +23,7 @@ from api.openapi.document import build
 from api.openapi.operations import testing as testing_operations
 from api.problem import HANDLERS
 from api.routing import MatchAsSent, Resource
+from api.streaming.hub import Hub
 from api.v1 import (
     customers,
     debug,
@@ -31,10 +34,12 @@ from api.v1 import (
     fate,
     features,
     grants,
+    holds,
     meter_query,
     meter_values,
     meters,
     rejected,
+    stream,
     subjects,
 )
 from api.v1.testing import CLOCK
@@ -66,6 +71,9 @@ RESOURCES: tuple[Resource, ...] = (
     *entitlement_values.RESOURCES,
     *entitlement_values_v2.RESOURCES,
     *entitlement_access.RESOURCES,
+    *holds.RESOURCES,
+    stream.BALANCES,
+    *explain_routes.RESOURCES,
     debug.METRICS,
     *health.RESOURCES,
     *serving.RESOURCES,
@@ -89,6 +97,8 @@ def openapi(with_testing: bool = False) -> bytes:
 def create_app(
     calls: Calls | None = None,
     balances: BalanceCalls | None = None,
+    worker_holds: WorkerHolds | None = None,
+    hub: Hub | None = None,
     checks: Mapping[str, Check] | None = None,
     lifespan: StatelessLifespan[Starlette] | None = None,
     look: Look | None = None,
@@ -105,6 +115,8 @@ def create_app(
     app.router.redirect_slashes = False
     app.state.calls = calls
     app.state.balances = balances
+    app.state.holds = worker_holds
+    app.state.hub = hub
     app.state.checks = checks or {}
     app.state.look = look
     app.state.openapi = partial(openapi, with_testing)

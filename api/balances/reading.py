@@ -94,6 +94,11 @@ class Balances:
             metrics.balance_reads.labels(read.source).inc()
         return found
 
+    async def told(self, question: Question) -> Read | None:
+        """What workers say and nothing else; None where they cannot."""
+        (read,) = await self._from_workers([question])
+        return read
+
     async def _from_workers(self, questions: Sequence[Question]) -> list[Read | None]:
         """What workers can say; None where they cannot."""
         try:

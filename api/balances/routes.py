@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -12,6 +13,7 @@ from api.balances.calls import BalanceCalls
 from api.balances.reading import Read, Why
 from api.routing import path_text
 from api.times import Time
+from domain.customers.customer import Customer
 from domain.errors import NotFound, PreconditionFailed, Refused
 from domain.metering.meter import SLUG, SLUG_LENGTH_MAX
 from domain.metering.windows import WindowSize
@@ -51,16 +53,23 @@ def refuse_missing(read: Read, name: str) -> None:
 
 
 async def account_of(calls: BalanceCalls, question: Question) -> Account:
-    """The one entitlement that a question with one feature names. NotFound, PreconditionFailed, Unavailable."""
-    (found,) = await calls.stored.recompute.accounts.find([question], calls.now())
+    """The one entitlement that a question with one feature names, now. NotFound, PreconditionFailed, Unavailable."""
+    account, _ = await account_and_owner(calls, question)
+    return account
+
+
+async def account_and_owner(
+    calls: BalanceCalls, question: Question, at: datetime | None = None
+) -> tuple[Account, Customer]:
+    """The one entitlement that a question with one feature names, at a time, and the customer that the question names."""
+    (found,) = await calls.stored.recompute.accounts.find([question], at or calls.now())
     if found.customer is None:
         raise NotFound(f"no customer has {question.customer[:80]!r}")
-    if found.customer.deleted_at is not None:
-        raise PreconditionFailed(f"customer is deleted: {found.customer.id}")
+    found.customer.refuse_deleted()
     if not found.accounts:
         assert question.features is not None
         raise no_entitlement(question.features[0])
-    return found.accounts[0]
+    return found.accounts[0], found.customer
 
 
 def no_entitlement(name: str) -> NotFound:

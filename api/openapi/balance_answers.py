@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from api.openapi.answers import ProblemExtensions
 from api.openapi.entitlement_answers import Period
+from domain.credits.explanation import Why
+from domain.credits.segment import EndedBy
 
 _Id = Annotated[str, Meta(pattern=r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
 _Count = Annotated[int, Meta(ge=0)]
@@ -73,6 +75,153 @@ class WindowedBalanceHistory(Struct, kw_only=True, rename="camel"):
 
     windowed_history: list[BalanceHistoryWindow]
     burndown_history: list[BurnDownSegment]
+
+
+# -- explained
+
+
+class ExplainedEntitlement(Struct, kw_only=True, rename="camel"):
+    """Whose balance for what."""
+
+    id: _Id
+    customer_id: _Id
+    feature_id: _Id
+    feature_key: str
+    is_soft_limit: bool
+    measure_usage_from: datetime
+    active_from: datetime
+    active_to: datetime | UnsetType = UNSET
+
+
+class ExplainedMeter(Struct, kw_only=True, rename="camel"):
+    """How events become usage."""
+
+    id: _Id
+    slug: str
+    aggregation: str
+    event_type: str
+    group_by: dict[str, str]
+    value_property: str | UnsetType = UNSET
+
+
+class UsageOf(Struct, kw_only=True):
+    """Whose events count, and which of them."""
+
+    subjects: list[str]
+    meter: ExplainedMeter
+    filters: dict[str, Any]
+
+
+class RunningBalance(EntitlementValueV2, kw_only=True, rename="camel"):
+    """What a worker says; `held`: what holds have reserved of it."""
+
+    source: Literal["owner", "standby"]
+    as_of: datetime | UnsetType = UNSET
+    held: float | UnsetType = UNSET
+
+
+class ExplainedRecurrence(Struct, kw_only=True):
+    """When a grant is full again."""
+
+    interval: str
+    anchor: datetime
+
+
+class ExplainedGrant(Struct, kw_only=True, rename="camel"):
+    """A grant; `balance` of one that is active."""
+
+    id: str
+    amount: float
+    priority: int
+    effective_at: datetime
+    min_rollover_amount: float
+    max_rollover_amount: float
+    expires_at: datetime | UnsetType = UNSET
+    voided_at: datetime | UnsetType = UNSET
+    deleted_at: datetime | UnsetType = UNSET
+    recurrence: ExplainedRecurrence | UnsetType = UNSET
+    balance: float | UnsetType = UNSET
+
+
+class ExplainedReset(Struct, kw_only=True, rename="camel"):
+    """The end of a usage period."""
+
+    at: datetime
+    by_hand: bool
+    preserve_overage: bool
+
+
+class ExplainedCause(Struct, kw_only=True, rename="camel"):
+    """What made a segment begin."""
+
+    why: Why
+    grant_id: str | UnsetType = UNSET
+
+
+class UsageRow(Struct, kw_only=True, rename="camel"):
+    """One minute of a subject and its groups; `usage`: of LATEST the value, of UNIQUE_COUNT how many values."""
+
+    minute: datetime
+    subject: str
+    events: int
+    usage: float
+    partition: int
+    first_offset: int
+    last_offset: int
+    group_by: dict[str, str] | UnsetType = UNSET
+
+
+class ExplainedSegment(BurnDownSegment, kw_only=True, rename="camel"):
+    """With what began it, and the first rows of usage in it."""
+
+    overage_at_start: float
+    causes: list[ExplainedCause]
+    row_count: _Count
+    event_count: _Count
+    rows: list[UsageRow]
+    ended_by: EndedBy | UnsetType = UNSET
+
+
+class ExplainedEvent(Struct, kw_only=True, rename="camel"):
+    """One event; `segment` is the place in the list of the segment that it is in."""
+
+    id: str
+    source: str
+    subject: str
+    time: datetime
+    arrived_at: datetime
+    partition: int
+    offset: int
+    index: int
+    verdict: Literal["accepted", "duplicate"]
+    counts: Annotated[bool, Meta(description="Accepted, and a number where one is needed.")]
+    value: Annotated[str | UnsetType, Meta(description="JSON text.")] = UNSET
+    group_by: dict[str, str] | UnsetType = UNSET
+    segment: int | UnsetType = UNSET
+
+
+class ExplainedEvents(Struct, kw_only=True, rename="camel"):
+    """Some of the events, by time."""
+
+    items: list[ExplainedEvent]
+    next_cursor: str | UnsetType = UNSET
+
+
+class ExplanationAnswer(Struct, kw_only=True, rename="camel"):
+    """Everything that a balance follows from."""
+
+    entitlement: ExplainedEntitlement
+    usage_of: UsageOf
+    at: datetime
+    usage_before: datetime
+    value: EntitlementValueV2
+    current_usage_period: Period
+    from_: datetime = field(name="from")
+    grants: list[ExplainedGrant]
+    resets: list[ExplainedReset]
+    segments: list[ExplainedSegment]
+    events: ExplainedEvents
+    running: RunningBalance | UnsetType = UNSET
 
 
 # -- v3

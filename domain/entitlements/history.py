@@ -10,7 +10,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from domain.credits.cuts import Cut, Plan
-from domain.credits.engine import cross, evaluate
+from domain.credits.engine import Evaluation, cross, evaluate
 from domain.credits.quantity import ZERO, exactly
 from domain.credits.readings import UsageBetween
 from domain.credits.segment import Segment
@@ -66,9 +66,21 @@ def history(
         raise Refused("history_ends_before_it_starts", "to is before from", "$.to")
     periods = [p for p in _windows(start, end, size, zone) if p.start >= measured_from]
     first = max(_moment(window_start(_second(start), size, zone)), measured_from)
-    begun = evaluate(plan, opened, usage, first, beginners=True).state
-    segments = evaluate(plan, _from_here(plan, begun), usage, max(end, first)).segments
+    segments = evaluated_from(plan, opened, usage, first, max(end, first)).segments
     return History(_with_balances(periods, segments, usage), segments)
+
+
+def evaluated_from(
+    plan: Plan, opened: State, usage: UsageBetween, start: datetime, end: datetime
+) -> Evaluation:
+    """The balance at `end`, with the segments since `start` only, whole minutes both."""
+    begun = state_from(plan, opened, usage, start)
+    return evaluate(plan, begun, usage, end)
+
+
+def state_from(plan: Plan, opened: State, usage: UsageBetween, start: datetime) -> State:
+    """The state at `start`, a whole minute, as if a phase began there."""
+    return _from_here(plan, evaluate(plan, opened, usage, start, beginners=True).state)
 
 
 def _from_here(plan: Plan, state: State) -> State:

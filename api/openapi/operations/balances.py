@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from api.balances import explain_routes
+from api.balances.explain_routes import ExplainQuery
 from api.balances.routes import HistoryQuery, ValueQuery
 from api.openapi.balance_answers import (
     AccessQueryAnswer,
@@ -9,6 +11,7 @@ from api.openapi.balance_answers import (
     CustomerAccessV3,
     EntitlementValue,
     EntitlementValueV2,
+    ExplanationAnswer,
     TypedProblem,
     WindowedBalanceHistory,
 )
@@ -49,7 +52,49 @@ _WINDOWS = Answer(
 )
 _TYPED = {PROBLEM: TypedProblem}
 
+_EXPLAIN = {
+    "time": "As of when; now when it is left out, rounded up to the minute. RFC 3339 with a zone.",
+    "from": "Since when; the usage period before the current one when it is left out. RFC 3339 with a zone.",
+    "rows": "Rows of usage of each segment, at most.",
+    "events": "Events, at most; 0 for none.",
+    "cursor": "`events.nextCursor` of an answer: the events after those.",
+}
+_EXPLANATION = Answer(
+    says="Segments with their causes, grants, resets, rows of usage and events.",
+    content={JSON: ExplanationAnswer, "text/html": str},
+)
+_EXPLAIN_CODES = (
+    *_COMPUTE_CODES,
+    "history_before_measuring",
+    "history_ends_before_it_starts",
+    "invalid_cursor",
+    "not_metered",
+    "too_many_segments",
+)
+
 OPERATIONS = (
+    Operation(
+        handler=explain_routes.of_subject,
+        id="explainEntitlement",
+        tag=_TAG,
+        summary="Why is a balance what it is?",
+        details="A page when `Accept` is `text/html`. The entitlement has to be of the subject's customer.",
+        query=ExplainQuery,
+        words=_EXPLAIN,
+        answers={200: _EXPLANATION},
+        codes={400: _EXPLAIN_CODES, **_OWNED},
+    ),
+    Operation(
+        handler=explain_routes.of_customer,
+        id="explainCustomerEntitlement",
+        tag=_TAG,
+        summary="Why is a customer's balance what it is?",
+        details="A page when `Accept` is `text/html`. The entitlement has to be the customer's.",
+        query=ExplainQuery,
+        words=_EXPLAIN,
+        answers={200: _EXPLANATION},
+        codes={400: (*_EXPLAIN_CODES, *_PATH_CODES), **_OWNED},
+    ),
     Operation(
         handler=v1.value_of_subject,
         id="getEntitlementValue",

@@ -56,6 +56,14 @@ CONTRACT = {
 OURS = {
     "GET /api/v1/events/rejected",
     "GET /api/v1/events/fate",
+    "POST /api/v1/customers/{customerIdOrKey}/entitlements/{entitlementIdOrFeatureKey}/holds",
+    "GET /api/v1/customers/{customerIdOrKey}/entitlements/{entitlementIdOrFeatureKey}/holds",
+    "GET /api/v1/customers/{customerIdOrKey}/entitlements/{entitlementIdOrFeatureKey}/holds/{holdKey}",
+    "POST /api/v1/customers/{customerIdOrKey}/entitlements/{entitlementIdOrFeatureKey}/holds/{holdKey}/confirm",
+    "POST /api/v1/customers/{customerIdOrKey}/entitlements/{entitlementIdOrFeatureKey}/holds/{holdKey}/release",
+    "GET /api/v1/stream/balances",
+    "GET /api/v1/subjects/{subjectIdOrKey}/entitlements/{entitlementIdOrFeatureKey}/explain",
+    "GET /api/v2/customers/{customerIdOrKey}/entitlements/{entitlementIdOrFeatureKey}/explain",
     "GET /api/v1/openapi.json",
     "GET /api/v1/openapi.yaml",
 }
