@@ -17,6 +17,7 @@ from runtime.command_line import (
     read_config,
     wrong_input,
 )
+from runtime.explain import explain
 from runtime.reconcile.command import reconcile
 from runtime.redrive.commands import events
 from runtime.simulate.kind import Kind
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.add_typer(events, name="events")
 app.add_typer(topology)
 app.command("reconcile")(reconcile)
+app.command("explain")(explain)
 
 
 @app.callback()
