@@ -69,6 +69,13 @@ class WorkerProcess:
         except httpx.HTTPError:
             return []
 
+    def balances(self) -> list[dict]:
+        """The balance partitions that it follows, with their role."""
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.port}/status", timeout=2).json()["balances"]
+        except httpx.HTTPError:
+            return []
+
     def ready(self) -> bool:
         try:
             return (
