@@ -114,9 +114,10 @@ class PostgresCustomers:
             )
             if listing.offset >= total:
                 return CustomerPage(total=total, customers=())
+            # The page's ids first: what is passed over is read from the order's index alone.
+            ids = f"SELECT c.id FROM customers c WHERE {where} {order} LIMIT {listing.page_size} OFFSET {listing.offset}"
             rows = await reading.fetch(
-                f"{SELECT} WHERE {where} {order} LIMIT {listing.page_size} OFFSET {listing.offset}",
-                *arguments,
+                f"{SELECT} WHERE c.namespace = $1 AND c.id IN ({ids}) {order}", *arguments
             )
         return CustomerPage(total=total, customers=[customer_of(row) for row in rows])
 

@@ -26,7 +26,7 @@ CREATE UNIQUE INDEX customers_live_key ON customers (namespace, key) WHERE delet
 
 -- The orders of the list; deleted_at rides along, so that live ones are counted without reading the table.
 CREATE INDEX customers_by_name ON customers (namespace, name, id) INCLUDE (deleted_at);
-CREATE INDEX customers_by_age ON customers (namespace, created_at, id);
+CREATE INDEX customers_by_age ON customers (namespace, created_at, id) INCLUDE (deleted_at);
 
 CREATE TABLE customer_subjects (
     namespace text COLLATE "C" NOT NULL,
