@@ -16,21 +16,29 @@ from domain.texts import UNSTORABLE
 CONFIG_BYTES_MAX = 64 << 10
 """Of the text as it comes and as it is kept, in UTF-8."""
 
+DEPTH_MAX = 100
+"""Lists and objects within each other."""
+
 _EXPONENT_MAX = 1_000
 """A number with more zeros than this is refused: written out it would be long."""
 
 
 def normalised(config: str) -> str:
-    """The configuration in its one spelling. Refused: `config_not_json`, `config_too_large`, `text_invalid`."""
+    """The configuration in its one spelling.
+
+    Refused: `config_not_json`, `config_too_deep`, `config_too_large`, `config_number_out_of_range`, `text_invalid`.
+    """
     if len(config) > CONFIG_BYTES_MAX:
         raise _too_large()
     try:
         value = json.loads(
             config, parse_float=_number, parse_int=_number, parse_constant=_refuse_constant
         )
-        text = _text(value)
-    except (ValueError, ArithmeticError, RecursionError):
+    except RecursionError:
+        raise _too_deep() from None
+    except (ValueError, ArithmeticError):
         raise Refused("config_not_json", "config has to be JSON", "$.config") from None
+    text = _text(value, 0)
     if len(text.encode()) > CONFIG_BYTES_MAX:
         raise _too_large()
     return text
@@ -55,16 +63,20 @@ def _number(text: str) -> _Number:
     return _Number(plain if value else plain.removeprefix("-"))
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, depth: int) -> str:
+    if depth > DEPTH_MAX:
+        raise _too_deep()
     match value:
         case dict():
             members = sorted(value.items(), key=lambda item: _name_order(item[0]))
-            inner = ", ".join(f"{_string(name)}: {_text(each)}" for name, each in members)
+            inner = ", ".join(
+                f"{_string(name)}: {_text(each, depth + 1)}" for name, each in members
+            )
             return f"{{{inner}}}"
         case list():
-            return f"[{', '.join(map(_text, value))}]"
+            return f"[{', '.join(_text(each, depth + 1) for each in value)}]"
         case _Number():
-            return value
+            return str(value)
         case str():
             return _string(value)
         case _:
@@ -87,6 +99,10 @@ def _name_order(name: str) -> tuple[int, bytes]:
 def _refuse_constant(text: str) -> None:
     """NaN and Infinity, which Python reads, are no JSON."""
     raise ValueError(text)
+
+
+def _too_deep() -> Refused:
+    return Refused("config_too_deep", f"config has more than {DEPTH_MAX} levels", "$.config")
 
 
 def _too_large() -> Refused:

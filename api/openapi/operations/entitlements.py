@@ -37,6 +37,7 @@ _CREATE_CODES = (
     *GRANT_CODES,
     "config_not_json",
     "config_number_out_of_range",
+    "config_too_deep",
     "config_too_large",
     "feature_has_no_meter",
     "feature_missing",
