@@ -100,6 +100,7 @@ class Entitled:
 
     def use(self, *usage: tuple[timedelta, float]) -> None:
         """Events at these times: every other one under the subject key, the rest under the customer's key."""
+        self._changes_from(min(passed for passed, _ in usage))
         ids = [next(self.world.ids) for _ in usage]
         self.world.sdk.events.ingest_events(
             [
@@ -117,13 +118,7 @@ class Entitled:
         )
 
     def void(self, grant: str, after: timedelta) -> None:
-        """From that time on; what was said of later times does not hold any more."""
-        at = self.at(after)
-        self.world.seen = [
-            one
-            for one in self.world.seen
-            if one[0] != self.name or one[1] < at - timedelta(minutes=1)
-        ]
+        self._changes_from(after)
         self.world.sdk.grants.delete(grant, at=self.at(after))
 
     def reset(self, after: timedelta, **more) -> None:
@@ -148,8 +143,16 @@ class Entitled:
             source, value = answers[-1]
             return source == "owner" and expected.items() <= value.items()
 
-        wait_until(said, 10, f"{expected} of {self.name}", lambda: str(answers[-1]))
+        wait_until(said, 10, f"{expected} of {self.name}", lambda: self._tell(answers[-1]))
         self.world.seen.append((self.name, self.world.now, answers[-1][1]))
+
+    def _changes_from(self, passed: timedelta) -> None:
+        """What was said of times after that does not hold any more."""
+        at = self.at(passed) - timedelta(minutes=1)
+        self.world.seen = [one for one in self.world.seen if one[0] != self.name or one[1] < at]
+
+    def _tell(self, answer: object) -> str:
+        return f"{answer} {self.world.stack.worker.log()[-3000:]}"
 
     def history(self, until: timedelta, since=timedelta()):
         self.go(until)

@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from openmeter import Client
 
+from tests.drift import add_usage
 from tests.entitled import Entitled, World
+from tests.reconciling import assert_no_drift, reconcile
 from tests.stack import start_stack, stop_stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
@@ -26,6 +28,7 @@ def world(services_dir, kafka_address, postgres_dsn, clickhouse_url):
         postgres_dsn,
         clickhouse_url,
         METERSTREAM_TESTING__CLOCK="true",
+        METERSTREAM_WORKER__AGENTS="[meter, sink, route, balance]",
     )
     try:
         with Client(endpoint=stack.api.url, token="om_ignored") as sdk:
@@ -262,6 +265,7 @@ def test_12_kept_overage_is_paid_by_the_next_grant(world):
 
     customer.go(3 * HOUR)
     customer.grant(100, 3 * HOUR)
+    customer.go(3 * HOUR + MINUTE)
 
     customer.has(balance=0, overage=0, usage=0, total=100)
 
@@ -376,3 +380,26 @@ def test_what_workers_said_is_what_the_events_come_to(world):
 
     for customer, at, said in world.seen:
         assert world.value(customer, at) == ("recomputed", said), (customer, at)
+
+
+def test_reconcile_finds_no_drift_and_then_the_one_that_is_made(world):
+    customer = Entitled(world)
+    customer.grant(100)
+    customer.use((MINUTE, 40))
+    customer.go(HOUR)
+    customer.has(balance=60, usage=40)
+    told = assert_no_drift(world.stack)
+    assert told["entitlements"] == world.entitlements
+
+    world.stack.worker.stop()
+    add_usage(world.stack.worker.data_dir / "worker-1" / "balances", customer.id, 7)
+    world.stack.worker.start().wait_ready()
+    customer.has(balance=53, usage=47)
+    code, told = reconcile(world.stack)
+
+    assert (code, told["drifting"], told["largestDifference"]) == (5, 1, "7")
+    assert {(one["entitlementId"], one["field"], one["apart"]) for one in told["differences"]} >= {
+        (customer.id, "balance", "7"),
+        (customer.id, "usage", "7"),
+    }
+    assert reconcile(world.stack, "--feature", "c1")[0] == 0
