@@ -39,3 +39,15 @@ balance_reads = Counter(
     "Customers whose balances were answered, by source: the owner of the balances, a standby, or recomputed from what is stored.",
     ["source"],
 )
+streams = Gauge("meterstream_http_streams", "Streams of balances that are open.")
+stream_events = Counter(
+    "meterstream_http_stream_events_total", "Changes of balances told to clients of streams."
+)
+stream_resets = Counter(
+    "meterstream_http_stream_resets_total",
+    "Streams that could not go on where the client was: it was told to read values anew.",
+)
+streams_cut = Counter(
+    "meterstream_http_streams_cut_total",
+    "Streams that were ended because the client took changes too slowly.",
+)

@@ -64,9 +64,10 @@ from runtime.logs import set_up_logging
 from runtime.relay import Relay
 from runtime.seeds import seed_meters
 from runtime.standing import look
+from runtime.streaming import Streaming
 from runtime.testing_clock import ClockSwitch, follow
 from runtime.topics import ensure_topics
-from runtime.topology.parts import INGEST, READ, REJECTED, RELAY, Wires
+from runtime.topology.parts import INGEST, READ, REJECTED, RELAY, STREAM, Wires
 from schemas import topics
 from schemas.topics import Role
 
@@ -109,10 +110,13 @@ class ApiProcess:
             self._clients, namespace=config.namespace, topic=events_topic, threads=2
         )
         names = topics.names(config.namespace)
-        self.wires = {part.name: Wires(part, names) for part in (INGEST, REJECTED, RELAY, READ)}
+        self.wires = {
+            part.name: Wires(part, names) for part in (INGEST, REJECTED, RELAY, READ, STREAM)
+        }
         self._event_log = KafkaEventLog(_event_log_options(config, self.wires[INGEST.name]))
         self._rejected = RejectedTopic(_rejected_options(config, self.wires[REJECTED.name]))
         self._reads = BalanceReads(config, self.wires[READ.name])
+        self._streaming = Streaming(config, self.wires[STREAM.name])
         self._log_ends = _log_ends(config, events_topic)
         self._looking: asyncio.Task[None] | None = None
         self._balances = BalanceCalls(
@@ -137,6 +141,8 @@ class ApiProcess:
         """Serve until SIGTERM or SIGINT; what is under way is finished first."""
         app = create_app(
             balances=self._balances,
+            worker_holds=self._reads.holds,
+            hub=self._streaming.hub,
             checks={
                 "kafka": self._event_log.answers,
                 "postgres": self._postgres_answers,
@@ -182,6 +188,7 @@ class ApiProcess:
             await self._relay.stop()
             await self._event_log.stop()
             await self._reads.stop()
+            await self._streaming.stop()
             if self._looking is not None:
                 self._looking.cancel()
                 await asyncio.gather(self._looking, return_exceptions=True)

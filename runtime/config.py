@@ -145,12 +145,45 @@ class BalancesConfig(_Section):
     catalog_wait: Duration = timedelta(milliseconds=200)
     ask_bytes_max: int = Field(4 << 20, ge=64 << 10)
     history_rows_max: int = Field(2_000_000, ge=1_000)
+    publish_interval: Duration = timedelta(milliseconds=50)
+    publish_share: float = Field(0.2, gt=0, le=1)
+    publish_waiting_max: int = Field(100_000, ge=100)
+    publish_compare_max: int = Field(200_000, ge=0)
 
     @model_validator(mode="after")
     def _announced_before_it_is_dead(self) -> BalancesConfig:
         if self.owner_dead_after < 2 * self.announce_interval:
             raise ValueError("owner_dead_after is less than two times announce_interval")
         return self
+
+
+class HoldsConfig(_Section):
+    """Amounts that are reserved before the work."""
+
+    ttl: Duration = timedelta(seconds=60)
+    ttl_max: Duration = timedelta(hours=1)
+    per_entitlement_max: int = Field(1_000, ge=1, le=100_000)
+    active_max: int = Field(100_000, ge=1)
+    kept: Duration = timedelta(hours=24)
+    lag_max: Duration = timedelta(seconds=10)
+    append_timeout: Duration = timedelta(seconds=5)
+
+    @model_validator(mode="after")
+    def _default_is_allowed(self) -> HoldsConfig:
+        if self.ttl > self.ttl_max:
+            raise ValueError("ttl is longer than ttl_max")
+        return self
+
+
+class StreamsConfig(_Section):
+    """Streams of balances to clients of the api."""
+
+    clients_max: int = Field(1_000, ge=1)
+    backlog_max: int = Field(1_000, ge=1)
+    resume_records_max: int = Field(1_000_000, ge=0)
+    resuming_max: int = Field(4, ge=1, le=64)
+    heartbeat: Duration = timedelta(seconds=15)
+    send_timeout: Duration = timedelta(seconds=30)
 
 
 class AvroConfig(_Section):
@@ -251,6 +284,8 @@ class Config(_Section):
     worker: WorkerConfig = WorkerConfig()
     avro: AvroConfig = AvroConfig()
     balances: BalancesConfig = BalancesConfig()
+    holds: HoldsConfig = HoldsConfig()
+    streams: StreamsConfig = StreamsConfig()
     dedupe: DedupeConfig = DedupeConfig()
     sink: SinkConfig = SinkConfig()
     retention: RetentionConfig = RetentionConfig()

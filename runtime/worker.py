@@ -123,7 +123,9 @@ class Worker:
                 interval_s=config.balances.progress_interval.total_seconds(),
             ),
         )
-        self._balances = self._make_balances() if BALANCE.agent in config.worker.agents else None
+        self._balances = (
+            self._make_balances(reached) if BALANCE.agent in config.worker.agents else None
+        )
         self.partitions = self._make_partitions(reached)
         self.app = self._make_app(servers)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -160,7 +162,7 @@ class Worker:
             reached=reached,
         )
 
-    def _make_balances(self) -> Balancing:
+    def _make_balances(self, reached: StepHook) -> Balancing:
         return Balancing(
             self._config,
             self.wires[BALANCE.name],
@@ -174,6 +176,7 @@ class Worker:
             restored=lambda: self.partitions.restored.is_set(),
             backlogged=lambda: self.partitions.backlogged,
             on_failure=self._stop_for,
+            reached=reached,
         )
 
     def _make_partitions(self, reached: StepHook) -> Partitions:

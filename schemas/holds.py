@@ -121,8 +121,8 @@ class HoldView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class HoldTold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The answer. `why` names what stands against it: a problem of the request (`refused`, `not_found`, `conflict` with code,
-    message and field), or of the moment: `elsewhere` (`partition` says whose it is), `unavailable`.
+    """The answer. `why` names what stands against it: a problem of the request (`refused`, `not_found`, `precondition_failed`,
+    `conflict` with code, message and field), or of the moment: `elsewhere` (`partition` says whose it is), `unavailable`.
 
     `created`: this call made it.
     """
@@ -134,6 +134,8 @@ class HoldTold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     message: str = ""
     field: str | None = None
     partition: int | None = None
+    customer_id: str | None = None
+    """Of `elsewhere`, so that the next call finds its way."""
 
 
 def view_of(hold: Hold, now: datetime) -> HoldView:
@@ -176,6 +178,6 @@ def encode_told(told: HoldTold) -> bytes:
     return _pack(told)
 
 
-def decode_told(body: bytes) -> HoldTold:
+def decode_told(body: bytes | bytearray) -> HoldTold:
     """The inverse of `encode_told`. msgspec.DecodeError."""
     return _decode_told(body)

@@ -3,10 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 
 import httpx
 
 from api.app import create_app
+from api.balances.calls import BalanceCalls, Stored
+from api.balances.reading import Balances
+from api.balances.recompute import Recompute
 from api.body import Bodies, BodyBounds
 from api.calls import Calls
 from api.metering.meters import MeterRules
@@ -17,8 +21,10 @@ from domain.metering.query import MeterQuery, ResultRow
 from domain.metering.rejected import RejectedListing, RejectedPage, RejectedRecord
 from domain.metering.verdicts import StoredVerdict, VerdictListing
 from schemas.cloudevents import decode_record
+from schemas.holds import HoldCall, HoldTold, HoldView
 from tests import openapi_answers
 from tests.builders import NOON, ULIDS
+from tests.fake_balances import FakeWorkers, FixedEnds, MemoryBalanceRecords, MemoryUsage
 from tests.fake_customers import MemoryCustomers, MemoryFeatures, MemorySubjects
 from tests.fake_entitlements import MemoryEntitlements
 from tests.fakes import MemoryMeters
@@ -113,6 +119,35 @@ class FixedVerdicts:
 
 
 @dataclass
+class FixedHolds:
+    """The port WorkerHolds: answers what it was given and remembers what it was asked."""
+
+    told: HoldTold = field(default_factory=lambda: HoldTold(holds=(a_hold_view(),), created=True))
+    asked: list[HoldCall] = field(default_factory=list)
+
+    async def ask(self, call):
+        self.asked.append(call)
+        return self.told
+
+
+def a_hold_view(**more) -> HoldView:
+    values = {
+        "id": ULIDS[30],
+        "key": "job-1",
+        "customer_id": ULIDS[31],
+        "entitlement_id": ULIDS[32],
+        "feature_id": ULIDS[33],
+        "feature_key": "tokens",
+        "amount": Decimal(100),
+        "balance": Decimal("0.5"),
+        "status": "active",
+        "created_at": NOON,
+        "expires_at": NOON,
+    }
+    return HoldView(**{**values, **more})
+
+
+@dataclass
 class AnApp:
     """An application, its fakes, and a client that speaks to it."""
 
@@ -121,6 +156,10 @@ class AnApp:
     events: FixedEvents = field(default_factory=FixedEvents)
     rejected: FixedRejected = field(default_factory=FixedRejected)
     verdicts: FixedVerdicts = field(default_factory=FixedVerdicts)
+    holds: FixedHolds = field(default_factory=lambda: FixedHolds())
+    used: MemoryUsage = field(default_factory=MemoryUsage)
+    workers: FakeWorkers = field(default_factory=FakeWorkers)
+    ends: FixedEnds = field(default_factory=FixedEnds)
     now: datetime = NOON
     bytes_max: int = 16 << 20
     in_flight_bytes_max: int = 64 << 20
@@ -161,7 +200,21 @@ class AnApp:
                 )
             ),
         )
-        self.app = create_app(calls)
+        self.records = MemoryBalanceRecords(
+            self.customers, self.subjects, self.features, self.entitlements, self.meters
+        )
+        recompute = Recompute(self.records, self.used, self.ends)
+        balances = BalanceCalls(
+            balances=Balances(
+                self.workers,
+                catalog_version=lambda: self.entitlements.catalog_version,
+                now=lambda: self.now,
+            ),
+            now=lambda: self.now,
+            wall_ms=lambda: int(self.now.timestamp() * 1000),
+        )
+        balances.began(Stored(records=self.records, recompute=recompute, events=self.used))
+        self.app = create_app(calls, balances, worker_holds=self.holds)
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app, raise_app_exceptions=False),
             base_url="http://test",

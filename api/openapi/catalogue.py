@@ -10,6 +10,7 @@ from api.openapi.operations import (
     events,
     features,
     grants,
+    holds,
     meters,
     service,
 )
@@ -22,5 +23,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *entitlements.OPERATIONS,
     *grants.OPERATIONS,
     *balances.OPERATIONS,
+    *holds.OPERATIONS,
     *service.OPERATIONS,
 )

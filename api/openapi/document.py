@@ -68,6 +68,11 @@ _PATH_PARAMETERS: dict[str, tuple[str, str, Schema]] = {
     ),
     "customer_id": ("customerId", "The id of a customer.", {"type": "string", "minLength": 1}),
     "grant_id": ("grantId", "The id of a grant.", {"type": "string", "minLength": 1}),
+    "hold_key": (
+        "holdKey",
+        "The key that the hold was made with.",
+        {"type": "string", "minLength": 1, "maxLength": 256},
+    ),
     "asset": ("asset", "The name of a file.", {"type": "string", "minLength": 1}),
 }
 """By the name in our routes: the name for readers (also in problems), what it is, its schema."""

@@ -34,6 +34,8 @@ _NAMES = {
     "EntitlementV2Answer": "EntitlementV2",
     "ResetBody": "EntitlementReset",
     "IssueBody": "IssueCreate",
+    "HoldAnswer": "Hold",
+    "HoldPageAnswer": "HoldPage",
     "GrantBody": "GrantCreate",
     "GrantV2Body": "GrantV2Create",
     "GrantAnswer": "Grant",

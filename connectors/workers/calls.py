@@ -41,21 +41,24 @@ class WorkerCalls:
 
     async def call(self, url: str, ask: Ask) -> Told:
         """The answers, as many as questions. Unavailable: the worker is away, slow, or says something else."""
-        try:
-            async with self._session().post(
-                url + PATH, data=_encode(ask), headers=self._headers
-            ) as answer:
-                status, body = answer.status, await self._body(answer)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise Unavailable(f"worker {url}: {type(error).__name__}: {error}") from error
-        if status != 200:
-            raise Unavailable(f"worker {url}: status {status}: {body[:300]!r}")
+        body = await self.post(url, PATH, _encode(ask))
         try:
             told = _decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Unavailable(f"worker {url}: {error}") from error
         if len(told.answers) != len(ask.questions):
             raise Unavailable(f"worker {url}: {len(told.answers)} of {len(ask.questions)} answers")
+        return told
+
+    async def post(self, url: str, path: str, body: bytes) -> bytes | bytearray:
+        """The body of the answer. Unavailable, as `call`."""
+        try:
+            async with self._session().post(url + path, data=body, headers=self._headers) as answer:
+                status, told = answer.status, await self._body(answer)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise Unavailable(f"worker {url}: {type(error).__name__}: {error}") from error
+        if status != 200:
+            raise Unavailable(f"worker {url}: status {status}: {told[:300]!r}")
         return told
 
     async def close(self) -> None:

@@ -40,9 +40,11 @@ class Counting:
     """Where the events of a confirmation stand: below position `until` of the source partition, which `subject` decides.
 
     `until` None: they are not known to be in the log yet; the owner sends them (again). They count once by their ids.
+    `minute` is where the last of them begins to count: a balance as of an earlier time, or of its very start, is without it.
     """
 
     subject: str
+    minute: datetime
     events: tuple[str, ...]
     """Their JSON text."""
     partition: int | None = None
@@ -208,8 +210,15 @@ def sent(hold: Hold, partition: int, until: int) -> Hold:
 def reserves(hold: Hold, now: datetime, source_next: Mapping[int, int]) -> Decimal:
     """By how much a hold lowers a balance that has counted the events below `source_next` of each source partition."""
     if hold.state is HoldState.CONFIRMED:
-        until = hold.counts_until
-        if hold.counting is None or (until and source_next.get(until[0], 0) >= until[1]):
-            return Decimal(0)
-        return hold.lowers
+        return Decimal(0) if _is_counted(hold, now, source_next) else hold.lowers
     return hold.lowers if hold.status(now) is Status.ACTIVE else Decimal(0)
+
+
+def _is_counted(hold: Hold, now: datetime, source_next: Mapping[int, int]) -> bool:
+    """Whether the balance as of `now` has the events of a confirmation, or there are none."""
+    if hold.counting is None:
+        return True
+    until = hold.counts_until
+    if until is None or source_next.get(until[0], 0) < until[1]:
+        return False
+    return now > hold.counting.minute

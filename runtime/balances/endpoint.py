@@ -1,4 +1,7 @@
-"""`POST /internal/balances` of a worker: an Ask in msgpack, a Told in msgpack. For api processes, not for people."""
+"""`POST /internal/…` of a worker: a question in msgpack, an answer in msgpack. For api processes, not for people.
+
+`/internal/balances`: an Ask, a Told.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +22,19 @@ _decode = msgspec.msgpack.Decoder(Ask).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class BalancesEndpoint:
+class InternalEndpoint:
     """401 without the secret, when there is one; 400 for what cannot be read and for another namespace; 413 too long."""
 
     def __init__(
         self,
-        tell: Callable[[Ask], Awaitable[Told]],
+        path: str,
+        tell: Callable[[bytes], Awaitable[bytes]],
         *,
         namespace: str,
         secret: str | None,
         bytes_max: int,
     ) -> None:
+        self._path = path
         self._tell = tell
         self._namespace = namespace
         self._secret = None if secret is None else secret.encode()
@@ -37,7 +42,7 @@ class BalancesEndpoint:
 
     def route(self) -> web.RouteDef:
         """For the worker's HTTP server."""
-        return web.post(PATH, self._post)
+        return web.post(self._path, self._post)
 
     async def _post(self, request: web.Request) -> web.Response:
         if not self._knows_the_secret(request):
@@ -52,10 +57,10 @@ class BalancesEndpoint:
         if body is None:
             return _problem(413, "ask_too_long", f"more than {self._bytes_max} bytes")
         try:
-            ask = _decode(body)
+            told = await self._tell(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return _problem(400, "ask_unreadable", str(error))
-        return web.Response(body=_encode(await self._tell(ask)), content_type=CONTENT_TYPE)
+        return web.Response(body=told, content_type=CONTENT_TYPE)
 
     def _knows_the_secret(self, request: web.Request) -> bool:
         if self._secret is None:
@@ -73,6 +78,21 @@ class BalancesEndpoint:
             if len(found) > self._bytes_max:
                 return None
         return bytes(found)
+
+
+def balances_endpoint(
+    tell: Callable[[Ask], Awaitable[Told]],
+    *,
+    namespace: str,
+    secret: str | None,
+    bytes_max: int,
+) -> InternalEndpoint:
+    """Where balances are asked for."""
+
+    async def answer(body: bytes) -> bytes:
+        return _encode(await tell(_decode(body)))
+
+    return InternalEndpoint(PATH, answer, namespace=namespace, secret=secret, bytes_max=bytes_max)
 
 
 def _problem(status: int, code: str, detail: str) -> web.Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -23,6 +23,14 @@ class BalancePartition(Protocol):
     @property
     def as_of_ms(self) -> int:
         """Events appended up to then are counted, Unix milliseconds; 0 while that is not known."""
+        ...
+
+    changed: Callable[[Sequence[str]], None] | None
+    """Told the ids of entitlements whose values changed."""
+
+    @property
+    def source_next(self) -> Mapping[int, int]:
+        """By source partition, the position below which every event is in what `answer` says."""
         ...
 
     @property

@@ -15,9 +15,10 @@ from connectors.kafka import owners_topic, usage_feed
 from runtime import clock
 from runtime.balances.announcing import Announcing, AnnouncingOptions
 from runtime.balances.answering import Answering
-from runtime.balances.endpoint import BalancesEndpoint
+from runtime.balances.endpoint import InternalEndpoint, balances_endpoint
 from runtime.balances.followed import Followed
 from runtime.balances.following import Following, FollowingOptions
+from runtime.balances.holding import Holding
 from runtime.balances.ports import BalancePartition
 from runtime.balances.states import States
 from runtime.balances.working import Working, WorkingOptions
@@ -27,6 +28,7 @@ from schemas import topics
 from schemas.partitioner import partition_of
 from schemas.topics import Role
 from streams.balances import metrics, partition
+from streams.steps import StepHook, unwatched
 from tables.balances import open_balances
 from tables.catalog import CatalogView
 from tables.options import SharedMemory
@@ -53,6 +55,7 @@ class Balancing:
         restored: Callable[[], bool],
         backlogged: Callable[[], bool],
         on_failure: Callable[[BaseException], None],
+        reached: StepHook = unwatched,
     ) -> None:
         """`name` is unique among the workers of the namespace; `restored`: the group's last decision is carried out."""
         servers = config.kafka.bootstrap_servers
@@ -120,6 +123,18 @@ class Balancing:
             catalog_wait_s=config.balances.catalog_wait.total_seconds(),
         )
         catalog.on_change(lambda record: self._working.wake())
+        self._holding = Holding(
+            config,
+            wires,
+            home=home.with_name("holds"),
+            catalog=catalog,
+            memory=memory,
+            followed=lambda: self.followed,
+            owns=self.owns,
+            topic_id=topic_id,
+            reached=reached,
+            on_failure=on_failure,
+        )
 
     # -- what others see
 
@@ -134,14 +149,21 @@ class Balancing:
 
     def routes(self) -> Sequence[web.AbstractRouteDef]:
         """For the worker's HTTP server."""
-        secret = self._config.worker.secret
-        endpoint = BalancesEndpoint(
-            self._answering.tell,
-            namespace=self._config.namespace,
-            secret=None if secret is None else secret.get_secret_value(),
-            bytes_max=self._config.balances.ask_bytes_max,
+        given = self._config.worker.secret
+        namespace = self._config.namespace
+        secret = None if given is None else given.get_secret_value()
+        bytes_max = self._config.balances.ask_bytes_max
+        balances = balances_endpoint(
+            self._answering.tell, namespace=namespace, secret=secret, bytes_max=bytes_max
         )
-        return [endpoint.route()]
+        holds = InternalEndpoint(
+            "/internal/holds",
+            self._holding.tell,
+            namespace=namespace,
+            secret=secret,
+            bytes_max=bytes_max,
+        )
+        return [balances.route(), holds.route()]
 
     def describe(self) -> Sequence[dict[str, Any]]:
         """For the worker's status."""
@@ -171,13 +193,14 @@ class Balancing:
     async def start(self) -> None:
         """Follow what was followed before; returns when it answers."""
         self._topic_id = await self._ask_topic_id(self._usage_topic)
+        await self._holding.start()
         await self._feed.start()
         self._board.start()
         await self._following.resume()
 
     def tasks(self) -> Sequence[Awaitable[None]]:
         """What runs until the worker stops."""
-        return [self._working.run(), self._announcing.run()]
+        return [self._working.run(), self._announcing.run(), self._holding.run()]
 
     def own(self, numbers: Iterable[int], generation: int) -> None:
         """The group gave this worker these partitions."""
@@ -189,6 +212,7 @@ class Balancing:
 
     async def stop(self) -> None:
         """Stop reading and close the states. The tasks have ended."""
+        await self._holding.stop()
         await self._feed.stop()
         await self._following.close()
         await self._board.stop()
@@ -206,6 +230,7 @@ class Balancing:
             number=number,
             now=clock.now,
             options=partition.BalanceOptions(partitions=partitions),
+            held=self._holding.held_of(number),
         )
 
 

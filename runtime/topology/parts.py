@@ -110,17 +110,25 @@ BALANCE = Part(
     name="balance",
     process="worker",
     agent="balance",
-    does="keeps balances, as owner and as standby, and answers the api",
-    reads=(Role.USAGE, Role.OWNERS, Store.CLICKHOUSE, Store.STATE),
-    writes=(Role.OWNERS, Store.STATE),
+    does="keeps balances and holds, as owner and as standby, publishes what changes, and answers the api",
+    reads=(Role.USAGE, Role.OWNERS, Role.HOLDS, Role.BALANCES, Store.CLICKHOUSE, Store.STATE),
+    writes=(Role.OWNERS, Role.HOLDS, Role.BALANCES, Role.EVENTS, Store.STATE),
 )
-PARTS = (INGEST, REJECTED, MANAGEMENT, RELAY, QUERY, READ, METER, SINK, ROUTE, BALANCE)
+STREAM = Part(
+    name="stream",
+    process="api",
+    does="tells clients of changed balances as they come",
+    reads=(Role.BALANCES,),
+)
+PARTS = (INGEST, REJECTED, MANAGEMENT, RELAY, QUERY, READ, METER, SINK, ROUTE, BALANCE, STREAM)
 
 WHY = {
     (METER.name, Role.EVENTS, "writes"): "forwards events of subjects that another partition owns",
     (METER.name, Role.EVENTS_RAW, "writes"): "hands over records whose schema a registry has",
     (METER.name, Role.CHANGELOG, "reads"): "restores the state of a partition that it is given",
     (BALANCE.name, Role.OWNERS, "writes"): "says which partitions it has",
+    (BALANCE.name, Role.EVENTS, "writes"): "what a confirmed hold used",
+    (BALANCE.name, Role.BALANCES, "reads"): "finds what was not published before it took over",
     (BALANCE.name, Store.CLICKHOUSE, "reads"): "history of an entitlement that begins",
     (SINK.name, Role.EVENTS, "reads"): "reads again what is no longer in memory",
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 
@@ -119,6 +119,11 @@ class BalancePartition:
         if len(self._progress) < self._options.partitions:
             return 0
         return min(one.as_of_ms for one in self._progress.values())
+
+    @property
+    def source_next(self) -> Mapping[int, int]:
+        """By source partition, the position below which every event is in what `answer` says: confirmed holds wait for it."""
+        return {number: told.source_next for number, told in self._progress.items()}
 
     @property
     def waiting_bytes(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -70,6 +70,7 @@ class Desk:
         topic: HoldsLog,
         catalog: CatalogView,
         *,
+        end: Callable[[int], Awaitable[int]],
         partition: int,
         partitions: int,
         now: Callable[[], datetime],
@@ -77,7 +78,7 @@ class Desk:
         reached: StepHook,
     ) -> None:
         self._ledger, self._judge, self._topic, self._catalog = ledger, judge, topic, catalog
-        self._partition, self._partitions = partition, partitions
+        self._end, self._partition, self._partitions = end, partition, partitions
         self._now, self._append_s_max, self._reached = now, append_s_max, reached
         self._waiting: asyncio.Queue[_Waiting] = asyncio.Queue(_WAITING_MAX)
         self._sending: dict[bytes, asyncio.Task[None]] = {}
@@ -133,7 +134,7 @@ class Desk:
         """Read all that was there, also what a former life of ours may still have had under way."""
         while True:
             try:
-                await self._ledger.reached(await self._topic.end(self._partition))
+                await self._ledger.reached(await self._end(self._partition))
             except Unavailable as error:
                 log.warning("the end of the holds is not known", extra={"cause": str(error)})
                 await asyncio.sleep(_AGAIN_S)

@@ -9,13 +9,15 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
 
+from domain.errors import DomainError
 from schemas.holds import HoldCall, HoldRecord, HoldTold
 from schemas.partitioner import partition_of
 from streams import metrics
 from streams.holds.desk import Desk
-from streams.holds.judging import Judge, Rules
+from streams.holds.judging import Judge, Rules, customer_of
 from streams.holds.ledger import Changed, Ledger
 from streams.holds.ports import CatalogView, HoldsLog, SourceNext, Values
+from streams.holds.telling import told_error
 from streams.steps import StepHook
 from tables.holds import HoldsStore
 
@@ -37,12 +39,9 @@ class HoldsFeed(Protocol):
         """Read it no more."""
         ...
 
-
-class Balances(Protocol):
-    """The balances of a partition, as holds need them."""
-
-    answer: Values
-    source_next: SourceNext
+    async def end(self, partition: int) -> int:
+        """The offset after the last record. Unavailable."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +115,7 @@ class Holds:
             ),
             self._topic,
             self._catalog,
+            end=self._feed.end,
             partition=partition,
             partitions=self._options.partitions,
             now=self._clock.now,
@@ -154,21 +154,22 @@ class Holds:
         ledger = self._ledgers.get(partition)
         return Decimal(0) if ledger is None else ledger.held(entitlement_id, now)
 
+    def partition_of(self, customer_id: str) -> int:
+        """The balance partition of a customer."""
+        return partition_of(customer_id.encode(), self._options.partitions)
+
     async def ask(self, call: HoldCall) -> HoldTold:
         """The answer to a call."""
         if not await self._has_seen(call.catalog):
             return HoldTold(why="unavailable", message="the catalog is behind")
-        customer = self._catalog.customer(call.customer)
-        if customer is None or customer.deleted_at is not None:
-            return HoldTold(
-                why="not_found",
-                code="not_found",
-                message=f"no customer with id or key {call.customer[:200]!r}",
-            )
-        partition = partition_of(customer.id.encode(), self._options.partitions)
+        try:
+            customer = customer_of(call, self._catalog)
+        except DomainError as error:
+            return told_error(error)
+        partition = self.partition_of(customer.id)
         found = self._desks.get(partition)
         if found is None:
-            return HoldTold(why="elsewhere", partition=partition)
+            return HoldTold(why="elsewhere", partition=partition, customer_id=customer.id)
         return await found[0].ask(call)
 
     async def _has_seen(self, version: int) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from domain.errors import NotFound, Refused, Unavailable
+from domain.errors import NotFound, PreconditionFailed, Refused, Unavailable
 from domain.holds.hold import Hold, Wanted, confirm, grant, refuse_late, release
 from schemas.balances import Question
 from schemas.catalog import CustomerRecord, EntitlementRecord
@@ -37,11 +37,19 @@ class Place:
     entitlement: EntitlementRecord
 
 
-def place_of(call: HoldCall, catalog: CatalogView, now: datetime) -> Place:
-    """Find the entitlement: by its id, or the active one of a feature. NotFound, Refused when it is not metered."""
+def customer_of(call: HoldCall, catalog: CatalogView) -> CustomerRecord:
+    """The live customer that a call names. NotFound, PreconditionFailed for a deleted one."""
     customer = catalog.customer(call.customer)
-    if customer is None or customer.deleted_at is not None:
-        raise NotFound(f"no customer with id or key {call.customer[:200]!r}")
+    if customer is None:
+        raise NotFound(f"no customer has {call.customer[:80]!r}")
+    if customer.deleted_at is not None:
+        raise PreconditionFailed(f"customer is deleted: {customer.id}")
+    return customer
+
+
+def place_of(call: HoldCall, catalog: CatalogView, now: datetime) -> Place:
+    """Find the entitlement: by its id, or the active one of a feature. NotFound, PreconditionFailed; Refused when it is not metered."""
+    customer = customer_of(call, catalog)
     live = [one for one in catalog.entitlements_of(customer.id) if one.deleted_at is None]
     found = next((one for one in live if one.id == call.entitlement), None) or next(
         (one for one in live if one.feature_key == call.entitlement and now in active_of(one)), None
@@ -220,9 +228,7 @@ class Judge:
 
     def _known(self, call: HoldCall, batch: Batch) -> Hold:
         """By the entitlement's id, or the newest entitlement to the feature that has the key."""
-        customer = self._catalog.customer(call.customer)
-        if customer is None or customer.deleted_at is not None:
-            raise NotFound(f"no customer with id or key {call.customer[:200]!r}")
+        customer = customer_of(call, self._catalog)
         request_key = call.request.key  # type: ignore[union-attr]  # a list is not looked up
         for one in reversed(self._catalog.entitlements_of(customer.id)):
             if call.entitlement in (one.id, one.feature_key):

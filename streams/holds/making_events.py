@@ -11,6 +11,7 @@ import msgspec
 from domain.errors import NotFound, Refused
 from domain.holds.hold import Counting, Hold
 from domain.holds.made_events import datas_of, needs_event
+from domain.time.interval import truncate_minute
 from schemas.catalog import CustomerRecord, FeatureRecord, MeterRecord, meter_of
 from schemas.cloudevents import Envelope, decode_record, encode_event
 from streams.holds.ports import CatalogView
@@ -33,6 +34,7 @@ def counting_of_used(
     datas = datas_of(meter_of(meter), feature.filters, used)
     return Counting(
         subject=subject,
+        minute=truncate_minute(now),
         events=tuple(
             encode_event(
                 Envelope(
@@ -66,7 +68,12 @@ def counting_of_event(hold: Hold, text: str, catalog: CatalogView) -> Counting:
             f"{event.subject[:200]!r} is no subject of the customer",
             "$.event.subject",
         )
-    return Counting(subject=event.subject, events=(encode_event(event).decode(),))
+    assert event.time is not None
+    return Counting(
+        subject=event.subject,
+        minute=truncate_minute(event.time),
+        events=(encode_event(event).decode(),),
+    )
 
 
 def record_of(counting: Counting) -> bytes:

@@ -29,10 +29,6 @@ class HoldsLog(Protocol):
         """Append a record of events; the offset after it."""
         ...
 
-    async def end(self, partition: int) -> int:
-        """The offset after the last record of holds."""
-        ...
-
 
 class CatalogView(Protocol):
     """What the worker knows of management."""

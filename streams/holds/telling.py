@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domain.errors import Conflict, DomainError, NotFound, Refused
+from domain.errors import Conflict, DomainError, NotFound, PreconditionFailed, Refused
 from schemas.holds import HoldTold
 
 
@@ -13,6 +13,8 @@ def told_error(error: DomainError) -> HoldTold:
             why, field = "refused", error.field
         case NotFound():
             why, field = "not_found", None
+        case PreconditionFailed():
+            why, field = "precondition_failed", None
         case Conflict():
             why, field = "conflict", None
         case _:

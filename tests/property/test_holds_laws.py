@@ -72,7 +72,11 @@ class Account:
 
     def confirm(self, key, used):
         hold = self.holds[key]
-        counting = Counting(subject="s", events=("{}",)) if used else None
+        counting = (
+            Counting(subject="s", minute=NOON - timedelta(minutes=1), events=("{}",))
+            if used
+            else None
+        )
         before = self.raw - self.held
         after = confirm(hold, used=Decimal(used), counting=counting, digest=f"{used}", now=self.now)
         if after is hold:

@@ -75,7 +75,7 @@ _REJECTED_LIST = {
     "cursor": "`nextCursor` of the page before.",
     "limit": "Records on the page.",
 }
-_INGEST_CODES = (
+INGEST_CODES = (
     "data_not_object",
     "data_null_property",
     "datacontenttype_unknown",
@@ -104,7 +104,7 @@ OPERATIONS = (
         body={SINGLE: CloudEvent, BATCH: list[CloudEvent], JSON: CloudEvent | list[CloudEvent]},
         examples={SINGLE: _EVENT, BATCH: [_EVENT], JSON: [_EVENT]},
         answers={204: Answer(says="All events are taken.")},
-        codes={400: _INGEST_CODES, 413: ("event_too_large",)},
+        codes={400: INGEST_CODES, 413: ("event_too_large",)},
     ),
     Operation(
         handler=events.list_v1,

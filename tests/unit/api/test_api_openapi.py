@@ -28,6 +28,13 @@ from tests.unit.api.test_api_fate import a_verdict
 from tests.unit.api.test_api_rejected import a_refused_record
 
 ROOT = Path(__file__).resolve().parents[3]
+METERED = {
+    "type": "metered",
+    "featureKey": "tokens",
+    "usagePeriod": {"interval": "DAY", "anchor": "2026-03-05T06:00:00Z"},
+    "measureUsageFrom": "2026-03-05T06:00:00Z",
+    "issueAfterReset": 1000,
+}
 METER = {"slug": "m", "aggregation": "SUM", "eventType": "t", "valueProperty": "$.n"}
 EVENT = {"id": "1", "source": "s", "specversion": "1.0", "type": "t", "subject": "x"}
 PATHS = {
@@ -41,6 +48,7 @@ PATHS = {
     "{entitlement}": "{entitlementIdOrFeatureKey}",
     "{entitlement_id}": "{entitlementId}",
     "{grant_id}": "{grantId}",
+    "{hold_key}": "{holdKey}",
 }
 
 
@@ -132,14 +140,15 @@ def test_every_pattern_and_reference_holds():
 async def test_every_example_is_taken_as_it_is():
     app = AnApp()
     tried = set()
-    meters_first = sorted(
-        operations().items(), key=lambda one: (one[0] != ("/api/v1/meters", "post"), one[0])
-    )
-    for (path, method), operation in meters_first:
+    what_others_need_first = sorted(
+        operations().items(),
+        key=lambda one: (one[0] not in (("/api/v1/meters", "post"), ("/api/v1/features", "post")), one[0]),
+    )  # fmt: skip
+    for number, ((path, method), operation) in enumerate(what_others_need_first):
         for media, body in operation.get("requestBody", {"content": {}})["content"].items():
             answer = await app.request(
                 method.upper(),
-                path.replace("{meterIdOrSlug}", "tokens").replace("{customerIdOrKey}", "acme"),
+                await path_with_what_it_names(app, path, number),
                 content=json.dumps(body["example"]),
                 headers={"content-type": media},
             )
@@ -147,6 +156,27 @@ async def test_every_example_is_taken_as_it_is():
             tried.add((path, method))
 
     assert tried == {key for key, told in operations().items() if "requestBody" in told}
+
+
+async def path_with_what_it_names(app: AnApp, path: str, number: int) -> str:
+    """The path with names of what is there; an entitlement's route gets a customer and an entitlement of its own."""
+    if "entitlements" not in path:
+        return path.replace("{meterIdOrSlug}", "tokens").replace("{customerIdOrKey}", "acme")
+    await app.post("/api/v1/features", {"key": "tokens", "name": "T", "meterSlug": "tokens"})
+    customer, subject = f"c{number}", f"s{number}"
+    attribution = {"subjectKeys": [subject]}
+    await app.post(
+        "/api/v1/customers", {"key": customer, "name": "C", "usageAttribution": attribution}
+    )
+    made = {"id": ""}
+    if not path.endswith("/entitlements"):
+        made = (await app.post(f"/api/v2/customers/{customer}/entitlements", METERED)).json()
+    return (
+        path.replace("{customerIdOrKey}", customer)
+        .replace("{subjectIdOrKey}", subject)
+        .replace("{entitlementIdOrFeatureKey}", "tokens")
+        .replace("{entitlementId}", made["id"])
+    )
 
 
 # -- codes
@@ -177,7 +207,14 @@ def codes_told() -> set[str]:
     }
 
 
-ONLY_INSIDE = {"id_invalid", "key_invalid"}
+ONLY_INSIDE = {
+    "id_invalid",
+    "key_invalid",
+    "expiry_invalid",
+    "grant_ends_before_it_starts",
+    "priority_invalid",
+    "usage_period_missing",
+}
 """Would be a mistake of ours."""
 
 ONLY_BY_KAFKA = {"empty_record"}
@@ -191,6 +228,10 @@ BY_OTHERS = {
     "currency_not_found",
     "number_out_of_range",
     "subject_key_is_id",
+    "entitlement_overlaps",
+    "forbidden",
+    "interval_not_positive",
+    "time_out_of_range",
 }
 """Other errors' codes, and those of rooms that raise more than requests can meet."""
 
@@ -201,6 +242,13 @@ def test_every_code_that_can_occur_is_told_and_no_other():
         "api/**/*.py",
         "schemas/cloudevents.py",
         "domain/texts.py",
+        "domain/credits/grant.py",
+        "domain/entitlements/configuration.py",
+        "domain/entitlements/grants.py",
+        "domain/entitlements/managing.py",
+        "domain/entitlements/usage_period.py",
+        "domain/time/duration.py",
+        "schemas/entitlement_records.py",
         *(f"domain/{room}/*.py" for room in rooms),
     )
 
@@ -228,6 +276,7 @@ async def answers_of_everything(app: AnApp) -> None:
     await app.get("/api/v1/meters/m/group-by/g/values")
     await app.request("DELETE", "/api/v1/meters/m")
     await answers_of_customers(app)
+    await answers_of_entitlements(app)
     for path in ("/healthz", "/healthz/ready", "/healthz/live"):
         await app.get(path)
         await app.request("HEAD", path)
@@ -249,6 +298,32 @@ async def answers_of_customers(app: AnApp) -> None:
         if path == "/api/v1/customers":
             await app.request("PUT", f"{path}/{key}", json=body)
         await app.request("DELETE", f"{path}/{key}")
+
+
+async def answers_of_entitlements(app: AnApp) -> None:
+    """Of both versions: made, read, listed, granted, reset, replaced, deleted."""
+    await app.post("/api/v1/meters", {**METER, "slug": "tokens"})
+    await app.post("/api/v1/features", {"key": "tokens", "name": "T", "meterSlug": "tokens"})
+    body = {"key": "e", "name": "E", "usageAttribution": {"subjectKeys": ["e1"]}}
+    await app.post("/api/v1/customers", body)
+    grant = {"amount": 1, "effectiveAt": "2026-03-05T11:00:00Z"}
+    grant["expiration"] = {"duration": "DAY", "count": 1}
+    for version, base in ((1, "/api/v1/subjects/e1"), (2, "/api/v2/customers/e")):
+        base = f"{base}/entitlements"
+        made = (await app.post(base, METERED)).json()
+        id = made["id"]
+        granted = (await app.post(f"{base}/tokens/grants", grant)).json()
+        name = id if version == 1 else "tokens"
+        for path in (base, f"{base}/{name}", f"{base}/tokens/grants"):
+            await app.get(path)
+        for path in ("entitlements", f"entitlements/{id}", "grants"):
+            await app.get(f"/api/v{version}/{path}")
+        await app.get(f"/api/v{version}/grants?page=1")
+        await app.request("DELETE", f"/api/v1/grants/{granted['id']}")
+        await app.post(f"{base}/{name}/reset", {})
+        await app.request("PUT", f"{base}/tokens/override", json=METERED)
+        [new] = (await app.get("/api/v1/entitlements?excludeInactive=true")).json()
+        await app.request("DELETE", f"{base}/{new['id']}")
 
 
 async def test_a_success_of_every_operation_is_as_the_document_says(monkeypatch):

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from runtime.balances.answering import Answering
-from runtime.balances.endpoint import BalancesEndpoint
+from runtime.balances.endpoint import balances_endpoint
 from runtime.balances.followed import Followed
 from runtime.balances.working import WorkingOptions, rest
 from schemas.balances import Ask, Question, Told
@@ -99,7 +99,7 @@ class Door:
     """The endpoint behind a real HTTP server."""
 
     def __init__(self, secret=None, bytes_max=10_000):
-        endpoint = BalancesEndpoint(
+        endpoint = balances_endpoint(
             answering(FakeCatalog(a_customer("c0"))).tell,
             namespace="t",
             secret=secret,

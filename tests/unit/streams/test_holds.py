@@ -143,8 +143,14 @@ async def test_a_confirmed_hold_lowers_the_balance_until_its_event_is_counted(wo
     worker.counted[0] = worker.log.events_end
     await until(lambda: decode_hold(worker.log.holds[0][-1].value).counts_until is not None)
 
+    at_the_minute = worker.balance()
+    worker.now += timedelta(milliseconds=1)
+
     assert (hold.status, hold.used) == ("confirmed", 25)
     assert balance_before == 75
+    assert (
+        at_the_minute == 50
+    )  # as of the minute's very start the balance would be without the event
     assert worker.balance() == 75
     (event,) = worker.log.sent
     assert (event.subject, event.type) == ("acme", "request")
@@ -229,7 +235,7 @@ async def test_what_is_no_metered_entitlement_of_a_live_customer_is_refused(work
     assert await worker.code(create(entitlement="static")) == "hold_not_metered"
     assert await worker.code(create(entitlement="nothing")) == "not_found"
     assert await worker.code(create(customer="nobody")) == "not_found"
-    assert await worker.code(create(customer="gone")) == "not_found"
+    assert await worker.code(create(customer="gone")) == "precondition_failed"
     assert await worker.code(create(customer="b", entitlement=ENTITLEMENT)) == "not_found"
     assert await worker.code(confirm(used=1)) == "not_found"
 
@@ -323,7 +329,8 @@ async def test_a_customer_without_a_subject_needs_an_event(workers):
 
 def an_event_text(**more):
     event = {"specversion": "1.0", "id": "mine", "source": "app", "type": "request"}
-    return msgspec.json.encode({**event, "subject": "acme", "data": {"tokens": 4}, **more}).decode()
+    event |= {"subject": "acme", "time": "2026-03-05T11:59:30Z", "data": {"tokens": 4}}
+    return msgspec.json.encode({**event, **more}).decode()
 
 
 async def test_an_event_that_is_given_counts_under_its_own_id_and_the_amount_stays_held(workers):
@@ -465,6 +472,7 @@ async def test_events_that_were_sent_before_a_crash_are_sent_again_under_the_sam
     assert len({event.id for event in again.log.sent}) == 1
     assert again.balance() == 93
     again.counted[0] = record_start(len(again.log.events))
+    again.now += timedelta(seconds=1)
     again.balances[ENTITLEMENT] = Decimal(93)
     await until(
         lambda: again.balance() == 93 and decode_hold(again.log.holds[0][-1].value).counts_until
