@@ -50,6 +50,7 @@ from streams.balances.partition import BalanceOptions, BalancePartition
 from streams.balances.route import route_of
 from streams.steps import Step
 from tables.balances import open_balances
+from tables.catalog import Moved
 from tables.options import SharedMemory, StoreOptions
 from tests.builders import ULIDS, a_meter_record
 
@@ -66,10 +67,22 @@ class MemoryCatalog:
         self.version = 0
         self._records: dict[tuple[str, str], CatalogRecord] = {}
         self._calls = []
+        self._moved = []
 
     def apply(self, record: CatalogRecord) -> None:
+        customers = [*self._all("customer"), *([record.customer] if record.customer else ())]
+        subjects = {s for c in customers for s in (c.key, *c.subject_keys) if s is not None}
+        before = {subject: self.customer_of(subject) for subject in subjects}
         self._records[record.kind, record.entity.id] = record
         self.version = record.version
+        moved = [
+            Moved(subject, before[subject], now)
+            for subject in sorted(subjects)
+            if (now := self.customer_of(subject)) != before[subject]
+        ]
+        if moved:
+            for call in self._moved:
+                call(moved)
         for call in self._calls:
             call(record)
 
@@ -113,6 +126,9 @@ class MemoryCatalog:
 
     def on_change(self, call) -> None:
         self._calls.append(call)
+
+    def on_moved(self, call) -> None:
+        self._moved.append(call)
 
 
 @dataclass
@@ -173,6 +189,10 @@ def rows_of(
     visible: Mapping[int, int] | None = None,
 ) -> list[SeriesRow]:
     """Rows of the meter as it is now; with `visible` as of these positions."""
+    subjects = [
+        s for s in subjects if all(text_matches(t, s) for k, t in filters if k == "subject")
+    ]
+    filters = [(key, test) for key, test in filters if key != "subject"]
     keyed = [(key, test) for key, test in filters if key in meter.group_by]
     missing = [test for key, test in filters if key not in meter.group_by]
     if not all(text_matches(test, "") for test in missing):
@@ -213,6 +233,7 @@ class World:
             rows_max=4,
             load_accounts_max=3,
             look_s=0,
+            retry_max_s=0.001,
         )
         self.path = Path(mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)) / "b"
         self.crash_at: Step | None = None
@@ -282,7 +303,8 @@ class World:
         for _ in range(turns):
             try:
                 await self.partition.work()
-                await self.partition.settle()
+                if not self.history.down:
+                    await self.partition.settle()
             except Crash:
                 await self.restart()
 
@@ -430,7 +452,18 @@ class World:
         second = None if at == self.now else int(at.timestamp())
         answer = self.partition.answer(Question(customer=customer_id, at=second), self.now)
         if answer.why is not None:
-            assert not must or answer.why in ("elsewhere", "unknown", "deleted"), answer
+            assert not must or answer.why in ("elsewhere", "unknown", "deleted"), (
+                answer,
+                at,
+                self.partition._progress,
+                [
+                    (k.id, k.loading, k.account is None)
+                    for k in self.partition._accounts._kept.values()
+                ],
+                self.partition._loader._refused,
+                self.partition._accounts.loading,
+                self.partition._accounts.taken_offset,
+            )
             return 0
         records = {r.id: r for r in self.catalog.entitlements_of(customer_id)}
         asked_for = {id_ for id_, r in records.items() if entitlement_of(r).active.contains(at)}

@@ -46,8 +46,10 @@ class Accounts:
         self._dirty: dict[str, Kept] = {}
         self.batch: WriteBatch = store.batch()
         self.taken_offset = 0
-        self.routing = catalog.version
-        """The catalog's version when last a customer, feature or meter changed: only then rows may go elsewhere."""
+        self._routings = 0
+        """How often the way of rows to accounts has changed; accounts remember by which of these theirs was looked at."""
+        self._routing = 0
+        self._routing_of: dict[str, int] = {}
         self.changed: dict[str, None] = {}
         """Ids of those whose value has changed since this was last emptied."""
         self.useless: deque[tuple[bytes, bytes]] = deque()
@@ -59,6 +61,15 @@ class Accounts:
 
     def __len__(self) -> int:
         return len(self._kept)
+
+    def reroute(self, customers: Iterable[str] | None = None) -> None:
+        """Rows may go elsewhere now: those of some customers, or of anybody. Each account is looked at when it is found next."""
+        self._routings += 1
+        if customers is not None and len(self._routing_of) < self._options.rows_max:
+            self._routing_of.update(dict.fromkeys(customers, self._routings))
+        else:
+            self._routing = self._routings
+            self._routing_of.clear()
 
     # -- finding
 
@@ -126,7 +137,7 @@ class Accounts:
         elif wire.loading is None:
             plan = plan_of(known, route.aggregation)
             kept.account = stored.unpack_account(wire, standing, plan)
-        kept.route_checked = self.routing
+        kept.route_checked = self._routings
         kept.retime = False
         if kept.dirty == CHANGED:
             kept.retime = True
@@ -138,14 +149,15 @@ class Accounts:
         if record is None or record.measured_from is None:
             return False
         version = self._catalog.version_of("entitlement", kept.id)
-        if kept.route_checked != self.routing or version != kept.version:
+        routing = max(self._routing, self._routing_of.get(kept.customer_id, 0))
+        if kept.route_checked < routing or version != kept.version:
             route = usable_route(record, self._catalog)
             if route is None:
                 return False
             if route.signature != kept.route.signature:
                 kept.follow(record, version, route)
                 self.load_again(kept)
-            kept.route_checked = self.routing
+            kept.route_checked = self._routings
         if version != kept.version:
             self._replan(kept, record, version)
         kept.checked = self._catalog.version

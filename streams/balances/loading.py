@@ -124,7 +124,7 @@ class Loader:
             return
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(Unavailable),
-            wait=wait_random_exponential(multiplier=0.1, max=5),
+            wait=wait_random_exponential(multiplier=0.1, max=self._options.retry_max_s),
             before_sleep=before_sleep_log(log, logging.WARNING),
         ):
             with attempt:

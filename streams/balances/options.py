@@ -23,3 +23,4 @@ class BalanceOptions:
     slice_ms: float = 5.0
     load_accounts_max: int = 200
     look_s: float = 0.1
+    retry_max_s: float = 5.0

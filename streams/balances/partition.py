@@ -33,6 +33,7 @@ from streams.balances.ports import CatalogView, Held, History, Now
 from streams.balances.rows import Rows
 from streams.steps import Step, StepHook, unwatched
 from tables.balances import BalanceStore
+from tables.catalog import Moved
 
 __all__ = ["BalanceOptions", "BalancePartition"]
 
@@ -96,6 +97,7 @@ class BalancePartition:
         self._sweep: Iterator[str] | None = None
         if stamp.catalog != catalog.version or stamp.next_offset is None:
             self._sweep = catalog.customers_in(number)
+        catalog.on_moved(self._subjects_moved)
         catalog.on_change(self._catalog_changed)
         self._closed = False
 
@@ -156,27 +158,42 @@ class BalancePartition:
             waiting[key] = value
         self._next_offset = self._accounts.taken_offset = next_offset
 
+    def _subjects_moved(self, moved: Sequence[Moved]) -> None:
+        """Called by the catalog when subjects have other customers: their accounts begin anew."""
+        if self._closed:
+            return
+        for one in moved:
+            self._rows.forget_subject(one.subject)
+            for customer in (one.before, one.after):
+                if customer is not None and self._is_ours(customer):
+                    self._accounts.reroute([customer])
+                    self._note("customer", customer)
+
     def _catalog_changed(self, record: CatalogRecord) -> None:
         """Called by the catalog after each record it applied."""
         if self._closed:
             return
         self._rows.forget_matches(record)
         entity = record.entity
-        if record.kind in ("customer", "feature", "meter"):
-            self._accounts.routing = self._catalog.version
         if isinstance(entity, EntitlementRecord):
-            owner = entity.customer_id
+            if self._is_ours(entity.customer_id):
+                self._note("entitlement", entity.id)
         elif isinstance(entity, CustomerRecord):
-            owner = entity.id
-        else:
-            if record.kind in ("feature", "meter"):
-                self._go_through_all()
-            return
-        if partition_of(owner.encode(), self._options.partitions) == self.number:
-            if len(self._changes) >= _CHANGES_MAX:
-                self._changes.clear()
-                self._go_through_all()
-            self._changes[record.kind, entity.id] = None
+            if self._is_ours(entity.id):
+                self._note("customer", entity.id)
+        elif record.kind in ("feature", "meter"):
+            self._accounts.reroute()
+            self._go_through_all()
+
+    def _is_ours(self, customer_id: str) -> bool:
+        return partition_of(customer_id.encode(), self._options.partitions) == self.number
+
+    def _note(self, kind: str, id_: str) -> None:
+        """An entity's accounts are to be looked at."""
+        if len(self._changes) >= _CHANGES_MAX:
+            self._changes.clear()
+            self._go_through_all()
+        self._changes[kind, id_] = None
 
     def _go_through_all(self) -> None:
         self._sweep = self._catalog.customers_in(self.number)

@@ -17,6 +17,7 @@ from schemas.catalog import (
     FeatureRecord,
     MeterRecord,
 )
+from tables.catalog import Moved
 
 
 class CatalogView(Protocol):
@@ -61,6 +62,10 @@ class CatalogView(Protocol):
 
     def on_change(self, call: Callable[[CatalogRecord], None]) -> None:
         """`call` is told of every record after it was applied."""
+        ...
+
+    def on_moved(self, call: Callable[[Sequence[Moved]], None]) -> None:
+        """`call` is told whose customer is another one now, before `on_change` of the same records."""
         ...
 
 

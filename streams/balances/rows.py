@@ -14,7 +14,7 @@ from domain.metering.meter import Aggregation
 from domain.metering.rows import EXACT, Exact
 from domain.metering.series import nearest
 from schemas import balance_state as stored
-from schemas.catalog import CatalogRecord, CustomerRecord, EntitlementRecord
+from schemas.catalog import CatalogRecord, EntitlementRecord
 from schemas.partitioner import partition_of
 from schemas.state import decode_row, decode_row_key
 from schemas.usage_records import is_unique
@@ -68,18 +68,14 @@ class Rows:
 
     def forget_matches(self, record: CatalogRecord) -> None:
         """The catalog has changed: matches that it concerns are made anew."""
-        if record.kind == "entitlement":
-            assert isinstance(record.entity, EntitlementRecord)
+        if isinstance(record.entity, EntitlementRecord):
             self._drop(self._by_customer.pop(record.entity.customer_id, ()))
-        elif record.kind == "customer":
-            customer = record.entity
-            assert isinstance(customer, CustomerRecord)
-            self._drop(self._by_customer.pop(customer.id, ()))
-            for subject in (customer.key, *customer.subject_keys):
-                if subject is not None:
-                    self._drop(self._by_subject.pop(subject, ()))
         elif record.kind in ("feature", "meter"):
             self._forget_all()
+
+    def forget_subject(self, subject: str) -> None:
+        """Its usage is another customer's now."""
+        self._drop(self._by_subject.pop(subject, ()))
 
     def _drop(self, keys: Iterable[bytes]) -> None:
         for key in keys:
