@@ -40,7 +40,7 @@ _LIST_WORDS = {
 }
 _GRANT = {
     "amount": 100,
-    "effectiveAt": "2026-01-01T00:00:00Z",
+    "effectiveAt": "2040-01-01T00:00:00Z",
     "expiration": {"duration": "MONTH", "count": 3},
 }
 _ONE = Answer(says="The grant.", content={JSON: GrantAnswer})
@@ -99,7 +99,7 @@ OPERATIONS = (
         tag=_TAG,
         summary="Grant to an entitlement of a customer",
         body={JSON: GrantV2Body},
-        examples={JSON: {"amount": 100, "effectiveAt": "2026-01-01T00:00:00Z"}},
+        examples={JSON: {"amount": 100, "effectiveAt": "2040-01-01T00:00:00Z"}},
         words=_WORDS,
         answers={201: Answer(says="The grant.", content={JSON: GrantV2Answer})},
         codes={400: (*_CREATE_CODES, *_PATH_CODES), 403: ("forbidden",), **_OWNED},

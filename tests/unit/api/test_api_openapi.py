@@ -140,11 +140,12 @@ def test_every_pattern_and_reference_holds():
 async def test_every_example_is_taken_as_it_is():
     app = AnApp()
     tried = set()
-    what_others_need_first = sorted(
+    first = [("/api/v1/meters", "post"), ("/api/v1/features", "post")]
+    in_order = sorted(
         operations().items(),
-        key=lambda one: (one[0] not in (("/api/v1/meters", "post"), ("/api/v1/features", "post")), one[0]),
-    )  # fmt: skip
-    for number, ((path, method), operation) in enumerate(what_others_need_first):
+        key=lambda one: (first.index(one[0]) if one[0] in first else len(first), one[0]),
+    )
+    for number, ((path, method), operation) in enumerate(in_order):
         for media, body in operation.get("requestBody", {"content": {}})["content"].items():
             answer = await app.request(
                 method.upper(),
@@ -230,6 +231,8 @@ BY_OTHERS = {
     "subject_key_is_id",
     "entitlement_overlaps",
     "forbidden",
+    "grant_before_the_period",
+    "void_before_the_period",
     "interval_not_positive",
     "time_out_of_range",
 }
