@@ -78,7 +78,8 @@ def test_features_are_made_listed_and_archived(sdk, stack, unique):
 
     assert made.unit_cost["amount"] == "0.1"
     assert sdk.features.get(f"f_{unique}").id == made.id
-    assert [one.id for one in sdk.features.list(meter_slug=[meter["slug"]])] == [made.id]
+    listed = sdk.features.list(meter_slug=[meter["slug"]])
+    assert [one["id"] for one in listed] == [made.id]
     with pytest.raises(ResourceExistsError):
         sdk.meters.delete(meter["slug"])
     sdk.features.delete(made.id)
