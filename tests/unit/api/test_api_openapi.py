@@ -248,6 +248,7 @@ def test_every_code_that_can_occur_is_told_and_no_other():
         "domain/credits/grant.py",
         "domain/entitlements/configuration.py",
         "domain/entitlements/grants.py",
+        "domain/entitlements/history.py",
         "domain/entitlements/managing.py",
         "domain/entitlements/usage_period.py",
         "domain/time/duration.py",
@@ -280,6 +281,7 @@ async def answers_of_everything(app: AnApp) -> None:
     await app.request("DELETE", "/api/v1/meters/m")
     await answers_of_customers(app)
     await answers_of_entitlements(app)
+    await answers_of_balances(app)
     for path in ("/healthz", "/healthz/ready", "/healthz/live"):
         await app.get(path)
         await app.request("HEAD", path)
@@ -301,6 +303,20 @@ async def answers_of_customers(app: AnApp) -> None:
         if path == "/api/v1/customers":
             await app.request("PUT", f"{path}/{key}", json=body)
         await app.request("DELETE", f"{path}/{key}")
+
+
+async def answers_of_balances(app: AnApp) -> None:
+    """Values, histories, explanations and access of a metered entitlement."""
+    made = (await app.post("/api/v2/customers/e/entitlements", METERED)).json()
+    of_subject, of_customer = "/api/v1/subjects/e1/entitlements", "/api/v2/customers/e/entitlements"
+    for base in (of_subject, of_customer):
+        await app.get(f"{base}/tokens/value")
+        await app.get(f"{base}/{made['id']}/history?windowSize=HOUR")
+        await app.get(f"{base}/tokens/explain")
+    await app.get("/api/v1/customers/e/entitlements/tokens/value")
+    await app.get("/api/v1/customers/e/access")
+    await app.get(f"/api/v3/openmeter/customers/{made['customerId']}/entitlement-access")
+    await app.post("/api/v3/openmeter/entitlement-access/query", {"customer": {"keys": ["e"]}})
 
 
 async def answers_of_entitlements(app: AnApp) -> None:
