@@ -2,13 +2,15 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 
 from connectors.postgres.customers import PostgresCustomers
 from connectors.postgres.features import PostgresFeatures
 from connectors.postgres.meters import PostgresMeters
+from connectors.postgres.migrations import migrate
 from connectors.postgres.outbox import PostgresOutbox
-from connectors.postgres.pool import Options
+from connectors.postgres.pool import Options, open_pool
 from connectors.postgres.subjects import PostgresSubjects
 from domain.customers.customer import replaced
 from domain.customers.listing import CustomerListing
@@ -229,3 +231,26 @@ async def test_parts_and_orders_have_their_indexes(pool, customers, unique):
     assert "customers_by_name" in str(ordered)
     assert (found.total, found.customers[0].key) == (11, "K499")
     assert (last.total, len(last.customers), last.customers[-1].key) == (5000, 100, "K5000")
+
+
+async def test_a_database_that_lets_no_extension_be_made_finds_the_same(postgres_dsn, unique):
+    """As its owner hands it out: the schema is there, and there is no right to create anything else."""
+    role, database = f"r_{unique}", f"d_{unique}"
+    server = await asyncpg.connect(postgres_dsn)
+    await server.execute(f"CREATE ROLE {role} LOGIN")
+    await server.execute(f"CREATE DATABASE {database}")
+    await server.close()
+    theirs = f"{postgres_dsn.rpartition('/')[0]}/{database}"
+    owner = await asyncpg.connect(theirs)
+    await owner.execute(f"CREATE SCHEMA meterstream AUTHORIZATION {role}")
+    await owner.close()
+
+    pool = await open_pool(Options(dsn=theirs.replace("postgres@", f"{role}@")))
+    await migrate(pool)
+    customers = PostgresCustomers(pool, unique, lambda: NOON, new_id)
+    await customers.create(a_customer(namespace=unique, subject_keys=["s1"]))
+    page = await customers.list_customers(CustomerListing(key="CM", subject="S"))
+    made = await pool.fetchval("SELECT count(*) FROM pg_extension WHERE extname = 'pg_trgm'")
+    await pool.close()
+
+    assert (page.total, made) == (1, 0)
