@@ -61,6 +61,11 @@ class Hub:
         self._closed = False
 
     @property
+    def clients(self) -> int:
+        """How many streams are open."""
+        return self._clients
+
+    @property
     def position(self) -> Position:
         """What following has seen."""
         return Position(self._mark, tuple(self._next))
