@@ -110,7 +110,12 @@ class WorkerConfig(_Section):
     advertised_host: str | None = None
     port: int = Field(0, ge=0, le=65_535)
     secret: SecretStr | None = Field(None, min_length=16)
-    agents: tuple[Literal["meter", "sink", "route", "balance"], ...] = ("meter", "sink", "route")
+    agents: tuple[Literal["meter", "sink", "route", "balance"], ...] = (
+        "meter",
+        "sink",
+        "route",
+        "balance",
+    )
     chunk_events_max: int = Field(8_000, ge=1, le=1_000_000)
     slice: Duration = timedelta(milliseconds=20)
     in_flight_chunks: int = Field(24, ge=1, le=64)
