@@ -211,7 +211,7 @@ class Account:
     # -- changes of the plan, and forgetting
 
     def replan(self, plan: Plan) -> None:
-        """The plan is another one, the difference lying after every reading counted and every cut point gone through."""
+        """The plan is another one, the difference lying after the phase's start and every reading counted."""
         self._begin_anew()
         self._plan = counting(plan)
         self._look_ahead()

@@ -193,7 +193,7 @@ class Accounts:
             return
         plan = plan_of(record, kept.kind)
         counted_to = moment_of(kept.counted_to * 60)
-        if since >= counted_to:
+        if since >= counted_to and since > kept.account.phase_start:
             kept.account.replan(plan)
         elif kept.counts_values and resets_differ(old, record):
             self.load_again(kept)

@@ -90,7 +90,7 @@ class Loader:
                 return
             self._task.result()
             self._task = None
-        if not self.loaded and self._anybody():
+        if not self.loaded and self.anybody():
             self._task = asyncio.create_task(self._look(), name=f"balances-history-{self._label}")
 
     @property
@@ -109,7 +109,8 @@ class Loader:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def _anybody(self) -> bool:
+    def anybody(self) -> bool:
+        """Whether an account waits for its history."""
         if self._accounts.loading:
             return True
         end = stored.after(stored.LOADING)
