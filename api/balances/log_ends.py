@@ -10,8 +10,8 @@ from domain.errors import Unavailable
 from schemas.partitioner import partition_of
 from schemas.position import record_start
 
-_AGE_STEP = 1.25
-"""Of two looks the older is kept when it is this much older: about 60 cover a minute, 100 a day."""
+_KEPT_MS = ((60_000, 200), (3_600_000, 10_000), (86_400_000, 300_000))
+"""Up to an age, one look of each stretch: about a thousand looks cover a day."""
 
 
 class LogEnds:
@@ -74,10 +74,10 @@ class LogEnds:
 def _thinned(
     looks: list[tuple[int, Mapping[int, int]]], now_ms: int
 ) -> list[tuple[int, Mapping[int, int]]]:
-    """Without looks that one of nearly the same age makes superfluous; of what is far apart everything stays."""
-    kept = [looks[-1]]
-    for look in reversed(looks[:-1]):
-        age, newer = now_ms - look[0], now_ms - kept[-1][0]
-        if len(kept) < 2 or age >= newer * _AGE_STEP:
-            kept.append(look)
-    return kept[::-1]
+    """The first look of each stretch of time; stretches lie at the same times for ever, so that none moves out of its own."""
+    kept: dict[tuple[int, int], tuple[int, Mapping[int, int]]] = {}
+    for look in looks:
+        step_ms = next((step for age, step in _KEPT_MS if now_ms - look[0] < age), None)
+        if step_ms is not None:
+            kept.setdefault((step_ms, look[0] // step_ms), look)
+    return list(kept.values())
