@@ -37,6 +37,9 @@ _Priority = Annotated[int, msgspec.Meta(ge=1, le=255)]
 _Metadata = dict[str, str] | UnsetType | None
 _Annotations = dict[str, Any] | UnsetType | None
 _EXACT_MAX = 2**53
+_GRANTS_MAX = 5_000
+"""In one request; the configuration may allow an entitlement fewer."""
+
 _INTERVALS = {
     "DAY": Duration(days=1),
     "WEEK": Duration(weeks=1),
@@ -119,7 +122,7 @@ class MeteredV2Body(_MeteredFields, kw_only=True, rename="camel", tag="metered")
     """A new metered entitlement of v2; `issue` goes before its two older spellings."""
 
     issue: IssueBody | UnsetType = UNSET
-    grants: list[GrantV2Body] | UnsetType = UNSET
+    grants: Annotated[list[GrantV2Body], msgspec.Meta(max_length=_GRANTS_MAX)] | UnsetType = UNSET
 
 
 class StaticBody(NewEntitlement, kw_only=True, rename="camel", tag="static"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from domain.entitlements.finding import EntitlementFilter, Order, Slice
 
 _ORDERS = {Order.ID: "id", Order.CREATED: "created_at", Order.UPDATED: "updated_at"}
 _GRANT_ORDERS = {**_ORDERS, Order.EFFECTIVE: "effective_at"}
+_ABOUT_ENTITLEMENTS = re.compile(r"\be\.")
 _OF_SUBJECTS = (
     "e.customer_id IN (SELECT s.customer_id FROM customer_subjects s WHERE s.namespace = $1 AND s.deleted_at IS NULL"
     " AND s.subject_key = ANY({}::text[]))"
@@ -26,14 +28,19 @@ _OF_KEYS = (
 
 
 class Conditions:
-    """SQL conditions on `entitlements e` of one namespace ($1), with their arguments."""
+    """SQL conditions on the live rows of one namespace ($1) of a table, with their arguments.
 
-    def __init__(self, namespace: str, *first: str) -> None:
+    Conditions about entitlements are on `e`: the table itself, or what its rows belong to.
+    """
+
+    def __init__(self, namespace: str, table: str = "e") -> None:
         self.arguments: list[Any] = [namespace]
-        self._all = ["e.namespace = $1", "e.deleted_at IS NULL", *first]
+        self.about_entitlements = False
+        self._all = [f"{table}.namespace = $1", f"{table}.deleted_at IS NULL"]
 
     def add(self, condition: str, *arguments: Any) -> None:
         """`{}` stands for each argument in turn."""
+        self.about_entitlements |= _ABOUT_ENTITLEMENTS.search(condition) is not None
         names = []
         for argument in arguments:
             self.arguments.append(argument)
@@ -105,8 +112,10 @@ async def entitlement_part(
 async def grant_part(
     reading: PooledConnection, where: Conditions, part: Slice
 ) -> tuple[list[Record], int]:
-    """Rows of `SELECT_GRANTS`, and how many there are in all. `where` is about their entitlements, too."""
-    joined = "JOIN entitlements e ON e.namespace = g.namespace AND e.id = g.entitlement_id"
+    """Rows of `SELECT_GRANTS`, and how many there are in all. A deleted entitlement's grants are deleted, too."""
+    joined = ""
+    if where.about_entitlements:
+        joined = "JOIN entitlements e ON e.namespace = g.namespace AND e.id = g.entitlement_id"
     total: int = await reading.fetchval(
         f"SELECT count(*) FROM grants g {joined} WHERE {where}", *where.arguments
     )

@@ -214,7 +214,7 @@ class PostgresEntitlements:
     ) -> tuple[Sequence[ManagedGrant], int]:
         """A part, and how many there are in all; NotFound and PreconditionFailed for its place or customers."""
         async with connection(self._pool) as reading:
-            where = Conditions(self._namespace, "g.deleted_at IS NULL")
+            where = Conditions(self._namespace, "g")
             if wanted.place is not None:
                 found, _ = await self._find(reading, wanted.place, self._now())
                 where.add("g.entitlement_id = {}", found.id)

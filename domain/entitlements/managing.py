@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from domain.credits.grant import Grant, GrantId
-from domain.entitlements.configuration import normalised
+from domain.entitlements.configuration import DEPTH_MAX, normalised
 from domain.entitlements.entitlement import Boolean, Entitlement, check_alone
 from domain.entitlements.grants import check_begins, expires_at, issued_grant, voided
 from domain.entitlements.managed import (
@@ -399,9 +399,15 @@ def _check_metered(entitlement: ManagedEntitlement) -> None:
 
 
 def _check_annotations(annotations: Mapping[str, Any] | None) -> None:
-    """Refused: `annotations_too_large`, `text_invalid`."""
+    """Refused: `annotations_too_deep`, `annotations_too_large`, `text_invalid`."""
     if annotations is None:
         return
+    if not _is_flatter_than(annotations, DEPTH_MAX):
+        raise Refused(
+            "annotations_too_deep",
+            f"annotations have more than {DEPTH_MAX} levels",
+            "$.annotations",
+        )
     try:
         size = len(json.dumps(annotations, ensure_ascii=False).encode())
     except UnicodeEncodeError:
@@ -414,6 +420,17 @@ def _check_annotations(annotations: Mapping[str, Any] | None) -> None:
             f"annotations have {size} bytes, {METADATA_BYTES_MAX} are allowed",
             "$.annotations",
         )
+
+
+def _is_flatter_than(value: Any, depth: int) -> bool:
+    """Whether nothing stands in more than `depth` lists and objects; walked a level at a time, however deep."""
+    level = [value]
+    for _ in range(depth):
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [one for each in inner for one in each if isinstance(one, dict | list)]
+        if not level:
+            return True
+    return False
 
 
 def _activity(entitlement: ManagedEntitlement) -> Entitlement:

@@ -19,6 +19,7 @@ _MISSING = {404: ("not_found",)}
 _OWNED = {**_MISSING, 412: ("precondition_failed",)}
 _GONE = "It is gone, and its grants with it."
 GRANT_CODES = (
+    "annotations_too_deep",
     "annotations_too_large",
     "entitlement_too_large",
     "grant_amount_must_be_positive",

@@ -44,6 +44,13 @@ from tests.entitlement_builders import (
 MINUTE = timedelta(minutes=1)
 
 
+def nested(depth):
+    found = []
+    for _ in range(depth - 1):
+        found = [found, 1, {"a": found}] if depth < 10 else [found]
+    return found
+
+
 def granted(aggregate, wish=None, *, now=NOON, id=an_id(500), bounds=BOUNDS):  # noqa: B008 - a text
     return managing.granted(aggregate, wish or a_grant_wish(), now, id=id, bounds=bounds)
 
@@ -152,6 +159,8 @@ def test_an_amount_of_nothing_makes_no_grant():
         (a_wish(metadata={"a": "\0"}), "text_invalid"),
         (a_wish(annotations={"a": ["\ud800"]}), "text_invalid"),
         (a_wish(annotations={"a": "x" * 70_000}), "annotations_too_large"),
+        (a_wish(annotations={"a": nested(100)}), "annotations_too_deep"),
+        (a_wish(annotations={"a": nested(100_000)}), "annotations_too_deep"),
         (a_wish(issue=Issue(amount=Decimal(1)), grants=[a_grant_wish()]), "issue_and_grants"),
         (a_wish(grants=[a_grant_wish(0)]), "grant_amount_must_be_positive"),
         (a_wish(grants=[a_grant_wish(effective_at=NOON - 7 * HOUR)]), "grant_before_the_period"),
@@ -184,6 +193,12 @@ def test_two_entitlements_do_not_overlap_and_one_may_begin_where_the_other_ends(
             an_aggregate(others=[ended, one])
         assert overlap.value.conflicting == an_id(7)
     an_aggregate(others=[ended, replace(other, feature_key="seats")])
+
+
+def test_annotations_may_have_a_hundred_levels():
+    annotations = {"a": nested(99), "b": {"c": nested(5)}}
+
+    assert an_aggregate(a_wish(annotations=annotations)).entitlement.annotations == annotations
 
 
 # -- overridden, deleted
