@@ -106,6 +106,7 @@ class WorkerBalances:
         ask = Ask(questions=tuple(one.question for one in group), catalog=catalog)
         for one in group:
             one.tried.add(worker.name)
+        self._whom.is_asked(worker)
         try:
             told = await self._calls.call(worker.url, ask)
         except Unavailable as error:
@@ -114,6 +115,7 @@ class WorkerBalances:
             )
             self._whom.was_silent(worker)
             return False
+        self._whom.has_answered(worker)
         for one, answer in zip(group, told.answers, strict=True):
             if answer.customer_id is not None:
                 self._whom.learn(one.question, answer.customer_id)

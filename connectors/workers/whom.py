@@ -13,13 +13,14 @@ from schemas.partitioner import partition_of
 
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")
 _REMEMBERED_KEY_MAX = 256
+_CALL_S_MAX = 2.0
 
 
 class Whom:
     """What the workers say, what their answers taught, and who was silent. One thread.
 
-    `learnt_max` keys of customers and subjects are remembered with their partitions. A worker that did not answer is left out until it has
-    said something again on the owners topic, and for `silent_s` at least.
+    `learnt_max` keys of customers and subjects are remembered with their partitions. A worker that did not answer is left out
+    for `silent_s`; then one call goes to it, and when that is answered it is as before.
     """
 
     def __init__(
@@ -28,24 +29,25 @@ class Whom:
         *,
         partitions: int,
         learnt_max: int = 200_000,
-        silent_s: float = 1.0,
+        silent_s: float = 0.25,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._live = live
         self._partitions = partitions
         self._learnt: OrderedDict[tuple[bool, str], int] = OrderedDict()
         self._learnt_max = learnt_max
-        self._silent: dict[str, tuple[float, int]] = {}
-        """By name: when it did not answer, and `at_ms` of what it had said last."""
+        self._silent: dict[str, float] = {}
+        """By name: when it is asked again."""
         self._silent_s = silent_s
         self._monotonic = monotonic
         self._turn = 0
 
     def choices(self) -> Choices:
         """The workers as they are now, for one round of questions."""
-        live = [record for record in self._live() if not self._is_silent(record)]
+        now = self._monotonic()
+        due = [record for record in self._live() if self._may_be_asked(record.name, now)]
         self._turn += 1
-        return Choices(live, self._turn)
+        return Choices(due, self._turn)
 
     def partition(self, question: Question) -> int | None:
         """The partition of the customer that is asked about; None for a key or subject that no answer has told of yet."""
@@ -66,19 +68,21 @@ class Whom:
             self._learnt.popitem(last=False)
         self._learnt[_name(question)] = partition_of(customer_id.encode(), self._partitions)
 
-    def was_silent(self, record: WorkerRecord) -> None:
-        """It did not answer."""
-        self._silent[record.name] = (self._monotonic(), record.at_ms)
+    def is_asked(self, record: WorkerRecord) -> None:
+        """A call goes to it; while it is silent, no other one until that is over."""
+        if record.name in self._silent:
+            self._silent[record.name] = self._monotonic() + _CALL_S_MAX
 
-    def _is_silent(self, record: WorkerRecord) -> bool:
-        found = self._silent.get(record.name)
-        if found is None:
-            return False
-        since, said_ms = found
-        if record.at_ms == said_ms or self._monotonic() - since < self._silent_s:
-            return True
-        del self._silent[record.name]
-        return False
+    def has_answered(self, record: WorkerRecord) -> None:
+        """It did."""
+        self._silent.pop(record.name, None)
+
+    def was_silent(self, record: WorkerRecord) -> None:
+        """It did not."""
+        self._silent[record.name] = self._monotonic() + self._silent_s
+
+    def _may_be_asked(self, name: str, now: float) -> bool:
+        return now >= self._silent.get(name, now)
 
 
 def _name(question: Question) -> tuple[bool, str]:
