@@ -1,0 +1,64 @@
+"""`kill -9` of the worker at every step of a hold: none that was answered is lost, none is there twice, and usage counts once."""
+
+import pytest
+
+from streams.steps import Step
+from tests.held import Held
+from tests.stack import start_stack, stop_stack, wait_until
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(230)]
+
+STEPS = [step for step in Step if step.value.startswith("hold")]
+AMOUNT = 1000
+
+
+@pytest.fixture
+def stack(tmp_path, zygote, kafka_address, postgres_dsn, clickhouse_url):
+    running = start_stack(
+        "holdcrash",
+        tmp_path,
+        kafka_address,
+        postgres_dsn,
+        clickhouse_url,
+        METERSTREAM_WORKER__AGENTS="[meter, sink, route, balance]",
+    )
+    running.worker.zygote = zygote
+    yield running
+    stop_stack(running)
+
+
+def test_holds_and_what_they_used_survive_a_kill_at_every_step(stack):
+    held = Held(stack, "crash", AMOUNT)
+    made, used = {}, {}
+
+    for number, step in enumerate(STEPS):
+        stack.worker.stop()
+        stack.worker.start(METERSTREAM_CRASH_AT=f"{step.value}:2").wait_ready()
+        key = 0
+        while stack.worker.process.poll() is None:
+            assert key < 200, f"{step.value} was not reached"
+            key += 1
+            name = f"{number}-{key}"
+            answer = held.create(name, 1)
+            if answer.is_success:
+                made[name] = answer.json()["id"]
+                confirmed = held.confirm(name, used=2)
+                used[name] = confirmed.is_success
+        stack.worker.start().wait_ready()
+        again = f"{number}-{key}"
+        told = wait_until(lambda: _created(held, again), 30, f"{again} after {step.value}")  # noqa: B023
+        assert made.setdefault(again, told["id"]) == told["id"], step
+
+    for name in made:
+        wait_until(lambda: held.confirm(name, used=2).status_code == 200, 30, name)  # noqa: B023
+    every = {one["key"]: one for one in held.all()}
+    assert {name: every[name]["id"] for name in made} == made
+    assert len(every) == len(held.all())
+    assert {one["status"] for one in every.values()} == {"confirmed"}
+    held.wait_balance(AMOUNT - 2 * len(every))
+    stack.wait_value(held.meter, 2 * len(every))
+
+
+def _created(held: Held, key: str) -> dict | None:
+    answer = held.create(key, 1)
+    return answer.json() if answer.is_success else None
