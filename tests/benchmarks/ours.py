@@ -12,6 +12,7 @@ import psutil
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from schemas import state
+from schemas.usage_records import is_progress
 from tests.benchmarks.events import Totals
 from tests.benchmarks.measure import Run, Watch
 from tests.benchmarks.stack import COUNT_METER, NAMES, NAMESPACE, SUM_METER, Stack, forget_results
@@ -38,6 +39,7 @@ def run(
     *,
     sink: bool,
     on_progress: Callable[[int], None],
+    agents: str = "",
     before_stop: Callable[[WorkerProcess], None] = lambda worker: None,
 ) -> Run:
     """One worker from an empty state to the end of the topic, `sink`: to the last event readable in ClickHouse."""
@@ -52,7 +54,9 @@ def run(
         directory,
         stack.kafka,
         stack.clickhouse,
-        environment={"METERSTREAM_WORKER__AGENTS": "[meter, sink]" if sink else "[meter]"},
+        environment={
+            "METERSTREAM_WORKER__AGENTS": agents or ("[meter, sink]" if sink else "[meter]")
+        },
     )
     worker.start()
     try:
@@ -147,6 +151,8 @@ def _usage_topic(stack: Stack) -> tuple[int, int]:
     consumer.close()
     sums = {SUM_METER: 0, COUNT_METER: 0}
     for key, value in rows.items():
+        if is_progress(key):
+            continue
         row = state.decode_row(value)
         meter = state.decode_row_key(key[:-8]).meter
         sums[meter] += row.total if meter == SUM_METER else row.count

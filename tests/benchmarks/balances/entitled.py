@@ -1,6 +1,7 @@
 """Customers, features and entitlements of the balance benchmarks, told to the workers as the relay would tell them.
 
-Making thousands over HTTP would take longer than measuring; what is read is the same.
+Making thousands over HTTP would take longer than measuring; what is read is the same. Customers and features are in Postgres, too,
+where questions that name many of them look them up.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import asyncpg
 from confluent_kafka import Producer
 
+from connectors.postgres.pool import SCHEMA
 from domain.metering.ulid import new_ulid
 from schemas.catalog import (
     CustomerRecord,
@@ -26,6 +29,7 @@ from tests.benchmarks.stack import NAMES, NAMESPACE, SUM_METER
 
 YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 AMOUNT = Decimal(10**12)
+_TIMES = ("created_at", "updated_at")
 _CUSTOMER, _FEATURE, _ENTITLEMENT, _GRANT = range(4)
 
 
@@ -43,13 +47,13 @@ def customers(keys: Iterable[str]) -> Iterator[CustomerRecord]:
 
 
 def features(count: int) -> Iterator[FeatureRecord]:
-    """Over the SUM meter, keys `feature-000` on."""
+    """Over the SUM meter, keys `feature_000` on."""
     for number in range(count):
         yield FeatureRecord(
             id=_id(_FEATURE, number),
             namespace=NAMESPACE,
-            key=f"feature-{number:03d}",
-            name=f"feature-{number:03d}",
+            key=f"feature_{number:03d}",
+            name=f"feature_{number:03d}",
             meter_id=SUM_METER,
             created_at=YEAR,
             updated_at=YEAR,
@@ -73,7 +77,7 @@ def entitlements(customers: int, features: int) -> Iterator[EntitlementRecord]:
                 namespace=NAMESPACE,
                 customer_id=_id(_CUSTOMER, customer),
                 feature_id=_id(_FEATURE, feature),
-                feature_key=f"feature-{feature:03d}",
+                feature_key=f"feature_{feature:03d}",
                 type="metered",
                 active_from=YEAR,
                 created_at=YEAR,
@@ -83,6 +87,43 @@ def entitlements(customers: int, features: int) -> Iterator[EntitlementRecord]:
                 anchor=YEAR,
                 grants=(grant,),
             )
+
+
+async def store(
+    dsn: str, customers: Iterable[CustomerRecord], features: Iterable[FeatureRecord]
+) -> None:
+    """Into Postgres, whose tables are there."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.copy_records_to_table(
+            "customers",
+            schema_name=SCHEMA,
+            columns=["namespace", "id", "key", "key_folded", "name", "name_folded", *_TIMES],
+            records=[
+                (NAMESPACE, one.id, one.key, one.key, one.name, one.name, YEAR, YEAR)
+                for one in customers
+            ],
+        )
+        await connection.copy_records_to_table(
+            "features",
+            schema_name=SCHEMA,
+            columns=[
+                "namespace",
+                "id",
+                "key",
+                "name",
+                "meter_id",
+                "meter_slug",
+                "filters",
+                *_TIMES,
+            ],
+            records=[
+                (NAMESPACE, one.id, one.key, one.name, one.meter_id, "tokens", "{}", YEAR, YEAR)
+                for one in features
+            ],
+        )
+    finally:
+        await connection.close()
 
 
 def publish(kafka: str, entities: Iterable[Entity], version: int) -> int:

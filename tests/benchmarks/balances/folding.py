@@ -44,6 +44,7 @@ def ratio(events: int = 400_000) -> list[Measured]:
             filled.totals,
             filled.ends,
             sink=True,
+            agents="[meter, sink, balance]",
             on_progress=lambda done: None,
             before_stop=lambda worker: settled.append(_settle(worker, workload)),
         )

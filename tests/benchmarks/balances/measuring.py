@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import statistics
 import subprocess
@@ -94,17 +95,31 @@ def product(customers: int, features: int) -> Iterator[Product]:
         }
         api = ApiProcess(settings, stack.directory / "api.log")
         worker = WorkerProcess(NAMESPACE, stack.directory / "worker", stack.kafka, stack.clickhouse)
-        worker.environment = {"METERSTREAM_SINK__INTERVAL": "200ms"}
+        worker.environment = {
+            "METERSTREAM_SINK__INTERVAL": "200ms",
+            "METERSTREAM_WORKER__AGENTS": "[meter, sink, route, balance]",
+        }
         make_database(stack)
         try:
             api.start()
             worker.start().wait_ready()
             api.wait_ready()
+            keys = customer_keys(customers)
+            asyncio.run(
+                entitled.store(
+                    postgres.address, entitled.customers(keys), entitled.features(features)
+                )
+            )
             yield Product(stack, api, worker)
         finally:
             api.stop()
             worker.stop()
             stop(postgres, database)
+
+
+def customer_keys(count: int) -> list[str]:
+    """The subjects of the load."""
+    return [f"customer-{number:05d}" for number in range(count)]
 
 
 def make_database(stack: Stack) -> None:
@@ -117,7 +132,7 @@ def make_database(stack: Stack) -> None:
 
 def tell(stack: Stack, customers: int, features: int) -> None:
     """Meter, customers, features, entitlements to the catalog topic."""
-    keys = [f"customer-{number:05d}" for number in range(customers)]
+    keys = customer_keys(customers)
     meter = a_meter_record("tokens", id=SUM_METER, groups={"model": "$.model"}, namespace=NAMESPACE)
     version = entitled.publish(stack.kafka, [meter], 1)
     version = entitled.publish(stack.kafka, entitled.features(features), version)
@@ -132,7 +147,7 @@ def access(client: httpx.Client, customers: int, features: int) -> httpx.Respons
         params={"page[size]": customers},
         json={
             "customer": {"keys": [f"customer-{number:05d}" for number in range(customers)]},
-            "feature": {"keys": [f"feature-{number:03d}" for number in range(features)]},
+            "feature": {"keys": [f"feature_{number:03d}" for number in range(features)]},
         },
     )
     assert answer.status_code == 200, answer.text[:2000]
@@ -157,7 +172,7 @@ def wait_owned(product: Product, customers: int, features: int) -> float:
 
 
 def _all_by_owner(client: httpx.Client, keys: list[str], features: int) -> bool:
-    names = [f"feature-{number:03d}" for number in range(min(features, 100))]
+    names = [f"feature_{number:03d}" for number in range(min(features, 100))]
     answer = client.post(QUERY, params={"page[size]": 100}, json={"customer": {"keys": keys}, "feature": {"keys": names}})  # fmt: skip
     return answer.status_code == 200 and answer.headers.get("meterstream-source") == "owner"
 
@@ -171,7 +186,7 @@ def latency(seconds: float = 15.0) -> list[Measured]:
         load = running_.child("load", 16, whole, _RATE, _CUSTOMERS - 1, seconds=whole)
         time.sleep(_WARM_UP_S)
         found = _ended(
-            running_.child("probe", seconds, ",".join(probes), "feature-000", seconds=seconds),
+            running_.child("probe", seconds, ",".join(probes), "feature_000", seconds=seconds),
             seconds,
             running_,
         )

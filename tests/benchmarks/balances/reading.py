@@ -86,7 +86,7 @@ async def read(
     port: int, connections: int, seconds: float, rate: float, customers: int, features: int
 ) -> dict:
     paths = [
-        b"/api/v2/customers/customer-%05d/entitlements/feature-%03d/value" % (customer, feature)
+        b"/api/v2/customers/customer-%05d/entitlements/feature_%03d/value" % (customer, feature)
         for customer in range(customers)
         for feature in range(features)
     ]
