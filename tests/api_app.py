@@ -15,6 +15,7 @@ from api.body import Bodies, BodyBounds
 from api.calls import Calls
 from api.metering.meters import MeterRules
 from api.ports import Ports
+from api.streaming.hub import Hub, StreamBounds
 from domain.metering.listing import EventListing, StoredEvent
 from domain.metering.meter import Aggregation, new_meter
 from domain.metering.query import MeterQuery, ResultRow
@@ -23,6 +24,7 @@ from domain.metering.verdicts import StoredVerdict, VerdictListing
 from schemas.cloudevents import decode_record
 from schemas.holds import HoldCall, HoldTold, HoldView
 from tests import openapi_answers
+from tests.balance_streams import MemoryBalancesTopic
 from tests.builders import NOON, ULIDS
 from tests.fake_balances import FakeWorkers, FixedEnds, MemoryBalanceRecords, MemoryUsage
 from tests.fake_customers import MemoryCustomers, MemoryFeatures, MemorySubjects
@@ -130,6 +132,14 @@ class FixedHolds:
         return self.told
 
 
+def a_closed_hub() -> Hub:
+    """Its streams end as soon as they have begun: a client without a socket gets an answer only when it is whole."""
+    topic = MemoryBalancesTopic()
+    hub = Hub(topic, topic, StreamBounds())
+    hub.close()
+    return hub
+
+
 def a_hold_view(**more) -> HoldView:
     values = {
         "id": ULIDS[30],
@@ -214,7 +224,7 @@ class AnApp:
             wall_ms=lambda: int(self.now.timestamp() * 1000),
         )
         balances.began(Stored(records=self.records, recompute=recompute, events=self.used))
-        self.app = create_app(calls, balances, worker_holds=self.holds)
+        self.app = create_app(calls, balances, worker_holds=self.holds, hub=a_closed_hub())
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app, raise_app_exceptions=False),
             base_url="http://test",

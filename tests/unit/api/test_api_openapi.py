@@ -191,7 +191,7 @@ def codes_raised(*files: str) -> set[str]:
             for node in ast.walk(ast.parse(path.read_text())):
                 if (
                     isinstance(node, ast.Call)
-                    and getattr(node.func, "id", "") in ("Refused", "_refused")
+                    and getattr(node.func, "id", "") in ("Refused", "_refused", "HoldConflict")
                     and node.args
                     and isinstance(node.args[0], ast.Constant)
                 ):
@@ -240,7 +240,7 @@ BY_OTHERS = {
 
 
 def test_every_code_that_can_occur_is_told_and_no_other():
-    rooms = ("metering", "customers", "features")
+    rooms = ("metering", "customers", "features", "holds")
     raised = codes_raised(
         "api/**/*.py",
         "schemas/cloudevents.py",
@@ -253,6 +253,7 @@ def test_every_code_that_can_occur_is_told_and_no_other():
         "domain/entitlements/usage_period.py",
         "domain/time/duration.py",
         "schemas/entitlement_records.py",
+        "streams/holds/*.py",
         *(f"domain/{room}/*.py" for room in rooms),
     )
 
@@ -282,6 +283,7 @@ async def answers_of_everything(app: AnApp) -> None:
     await answers_of_customers(app)
     await answers_of_entitlements(app)
     await answers_of_balances(app)
+    await answers_of_holds(app)
     for path in ("/healthz", "/healthz/ready", "/healthz/live"):
         await app.get(path)
         await app.request("HEAD", path)
@@ -317,6 +319,17 @@ async def answers_of_balances(app: AnApp) -> None:
     await app.get("/api/v1/customers/e/access")
     await app.get(f"/api/v3/openmeter/customers/{made['customerId']}/entitlement-access")
     await app.post("/api/v3/openmeter/entitlement-access/query", {"customer": {"keys": ["e"]}})
+
+
+async def answers_of_holds(app: AnApp) -> None:
+    """Holds, and a stream that ends at once."""
+    holds = "/api/v1/customers/e/entitlements/tokens/holds"
+    await app.post(holds, {"key": "job-1", "amount": 1})
+    await app.get(holds)
+    await app.get(f"{holds}/job-1")
+    await app.post(f"{holds}/job-1/confirm", {"used": 1})
+    await app.post(f"{holds}/job-1/release")
+    await app.get("/api/v1/stream/balances")
 
 
 async def answers_of_entitlements(app: AnApp) -> None:
