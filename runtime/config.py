@@ -117,7 +117,7 @@ class WorkerConfig(_Section):
         "balance",
     )
     chunk_events_max: int = Field(8_000, ge=1, le=1_000_000)
-    slice: Duration = timedelta(milliseconds=20)
+    slice: Duration = timedelta(milliseconds=5)
     in_flight_chunks: int = Field(24, ge=1, le=64)
     buffer_chunks: int = Field(64, ge=1)
     buffer_bytes_max: int = Field(128 << 20, ge=1 << 20)

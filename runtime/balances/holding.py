@@ -232,7 +232,7 @@ def _publisher_options(config: Config) -> PublisherOptions:
     balances = config.balances
     return PublisherOptions(
         interval_s=balances.publish_interval.total_seconds(),
-        share=balances.publish_share,
+        share=balances.publish_share / config.kafka.partitions,
         waiting_max=balances.publish_waiting_max,
         compare_max=balances.publish_compare_max,
     )

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from runtime.balances.followed import Followed
 from streams.balances import metrics
 
+_BRIEF_S = 0.0005
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkingOptions:
@@ -60,16 +62,22 @@ class Working:
                 continue
 
     async def _round(self) -> tuple[float, bool]:
-        """Every partition one slice: the seconds it took, and whether there is more to do."""
+        """Every partition one turn: the seconds they took, and whether there is more to do.
+
+        Between two turns others have theirs: a question need not wait for all partitions.
+        """
         self._awake.clear()
-        began, more = time.perf_counter(), False
+        total, more = 0.0, False
         for one in list(self._followed()):
+            began = time.perf_counter()
             more = await one.work() or more
+            took = time.perf_counter() - began
+            total += took
+            if took > _BRIEF_S:
+                await asyncio.sleep(0)
         self._freed()
-        took = time.perf_counter() - began
-        metrics.work_seconds.inc(took)
-        metrics.round_seconds.observe(took)
-        return took, more
+        metrics.work_seconds.inc(total)
+        return total, more
 
 
 def rest(took: float, backlogged: bool, options: WorkingOptions) -> float:

@@ -37,7 +37,7 @@ from tables.catalog import Moved
 
 __all__ = ["BalanceOptions", "BalancePartition"]
 
-_SLICE_ROWS = 1_000
+_SLICE_ROWS = 200
 """Records that are counted before others get a turn of the event loop: a few milliseconds."""
 _SLICE_TIMERS = 200
 _SLICE_ENTITIES = 100
