@@ -21,10 +21,6 @@ _OF_SUBJECTS = (
     "e.customer_id IN (SELECT s.customer_id FROM customer_subjects s WHERE s.namespace = $1 AND s.deleted_at IS NULL"
     " AND s.subject_key = ANY({}::text[]))"
 )
-_OF_KEYS = (
-    "e.customer_id IN (SELECT k.id FROM customers k WHERE k.namespace = $1 AND k.deleted_at IS NULL"
-    " AND k.key = ANY({}::text[]))"
-)
 
 
 class Conditions:
@@ -61,14 +57,10 @@ class Conditions:
         if subjects is not None:
             self.add(_OF_SUBJECTS, storables(subjects))
 
-    def of_customers(self, ids: Sequence[str] | None, keys: Sequence[str] | None) -> None:
-        """One of both."""
-        if ids is not None or keys is not None:
-            self.add(
-                f"(e.customer_id = ANY({{}}::text[]) OR {_OF_KEYS})",
-                [id.upper() for id in storables(ids or ())],
-                storables(keys or ()),
-            )
+    def of_customers(self, ids: Sequence[str] | None) -> None:
+        """Ids; keys are looked up before, because Postgres finds rows by "one or the other" only by reading all."""
+        if ids is not None:
+            self.add("e.customer_id = ANY({}::text[])", ids)
 
     def __str__(self) -> str:
         """For WHERE."""
@@ -76,15 +68,19 @@ class Conditions:
 
 
 def entitlement_conditions(
-    namespace: str, wanted: EntitlementFilter, owner_id: str | None, now: datetime
+    namespace: str,
+    wanted: EntitlementFilter,
+    owner_id: str | None,
+    customer_ids: Sequence[str] | None,
+    now: datetime,
 ) -> Conditions:
-    """What a list asks for; its owner was looked up."""
+    """What a list asks for; its owner and customers were looked up."""
     found = Conditions(namespace)
     if owner_id is not None:
         found.add("e.customer_id = {}", owner_id)
     found.of_features(wanted.features)
     found.of_subjects(wanted.subjects)
-    found.of_customers(wanted.customer_ids, wanted.customer_keys)
+    found.of_customers(customer_ids)
     if wanted.kinds is not None:
         found.add("e.kind = ANY({}::text[])", [kind.value for kind in wanted.kinds])
     if wanted.only_active:

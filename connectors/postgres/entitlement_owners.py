@@ -76,6 +76,23 @@ async def opening_for(
     )
 
 
+async def customers_wanted(
+    reading: PooledConnection,
+    namespace: str,
+    ids: Sequence[str] | None,
+    keys: Sequence[str] | None,
+) -> Sequence[str] | None:
+    """The ids, and those of live customers with one of the keys; None when neither was asked for."""
+    if ids is None and keys is None:
+        return None
+    rows = await reading.fetch(
+        "SELECT id FROM customers WHERE namespace = $1 AND key = ANY($2::text[]) AND deleted_at IS NULL",
+        namespace,
+        [key for key in keys or () if storable(key)],
+    )
+    return [*(id.upper() for id in ids or () if storable(id)), *(row["id"] for row in rows)]
+
+
 async def live_customers(
     reading: PooledConnection, namespace: str, names: Sequence[str]
 ) -> Sequence[str]:

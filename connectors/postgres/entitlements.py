@@ -14,6 +14,7 @@ from connectors.postgres.entitlement_lists import (
     grant_part,
 )
 from connectors.postgres.entitlement_owners import (
+    customers_wanted,
     find_live_feature,
     find_owner,
     live_customers,
@@ -205,7 +206,10 @@ class PostgresEntitlements:
             owner = None
             if wanted.owner is not None:
                 owner = (await find_owner(reading, self._namespace, wanted.owner)).id
-            where = entitlement_conditions(self._namespace, wanted, owner, self._now())
+            customers = await customers_wanted(
+                reading, self._namespace, wanted.customer_ids, wanted.customer_keys
+            )
+            where = entitlement_conditions(self._namespace, wanted, owner, customers, self._now())
             rows, total = await entitlement_part(reading, where, part)
         return [(entitlement_of(row), holder_of(row)) for row in rows], total
 
@@ -222,7 +226,7 @@ class PostgresEntitlements:
             where.of_subjects(wanted.subjects)
             if wanted.customers is not None:
                 ids = await live_customers(reading, self._namespace, wanted.customers)
-                where.of_customers(ids, None)
+                where.of_customers(ids)
             rows, total = await grant_part(reading, where, part)
         return [grant_of(row) for row in rows], total
 
