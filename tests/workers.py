@@ -174,7 +174,9 @@ class EventProducer:
         self._producer.poll(0)
 
     def publish_meter(self, meter: MeterRecord, version: int):
-        record = CatalogRecord(kind="meter", version=version, meter=meter)
+        self.publish(CatalogRecord(kind="meter", version=version, meter=meter))
+
+    def publish(self, record: CatalogRecord):
         self._producer.produce(
             self.names.catalog, encode_catalog_record(record), catalog_key(record)
         )
