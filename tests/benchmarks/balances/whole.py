@@ -9,11 +9,13 @@ from rich.table import Table
 
 from tests.benchmarks.balances.folding import ratio
 from tests.benchmarks.balances.measuring import Measured, latency, reads
+from tests.benchmarks.balances.opening import opening
 from tests.benchmarks.table import machine
 
 PARTS: dict[str, Callable[[], list[Measured]]] = {
     "latency": latency,
     "reads": reads,
+    "opening": opening,
     "folding": ratio,
 }
 
