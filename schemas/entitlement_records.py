@@ -13,9 +13,8 @@ RECORD_BYTES_MAX = 1_000_000
 """Of an entitlement as JSON: a broker takes a batch of 1 MiB, with the record's key and the batch's own bytes in it."""
 
 
-_GROWTH_BYTES = len(
-    ',"voided_at":"2026-11-25T08:55:00.000000Z","deleted_at":"2026-11-25T08:55:00.000000Z"'
-)
+_VOIDED_BYTES = len(',"voided_at":"2026-11-25T08:55:00Z"')
+_DELETED_BYTES = len(',"deleted_at":"2026-11-25T08:55:00.000000Z"')
 """What voiding and deleting add to a grant: neither may ever fail for want of room."""
 
 
@@ -48,7 +47,10 @@ def entitlement_record(aggregate: Aggregate) -> EntitlementRecord:
 
 def refuse_too_large(record: EntitlementRecord) -> None:
     """Refused with `entitlement_too_large` when it could not be published, now or once all its grants are void and deleted."""
-    size = len(msgspec.json.encode(record)) + len(record.grants) * _GROWTH_BYTES
+    size = len(msgspec.json.encode(record)) + sum(
+        (grant.voided_at is None) * _VOIDED_BYTES + (grant.deleted_at is None) * _DELETED_BYTES
+        for grant in record.grants
+    )
     if size > RECORD_BYTES_MAX:
         raise Refused(
             "entitlement_too_large",

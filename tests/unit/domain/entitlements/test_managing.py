@@ -371,6 +371,11 @@ def test_resets_have_a_bound():
 # -- the record
 
 
+LONGEST = Duration(
+    years=1000, months=1000, weeks=1000, days=10_000, hours=100_000, minutes=1_000_000, seconds=Decimal("1000000.123456")
+)  # fmt: skip
+
+
 def full(grants, resets, amount="9007199254740991.123456789"):
     """An entitlement with the longest grants that there are, voided and deleted."""
     at = NOON + timedelta(seconds=1, microseconds=123456)
@@ -380,7 +385,7 @@ def full(grants, resets, amount="9007199254740991.123456789"):
         priority=255,
         expiry=Expiry(unit=ExpiryUnit.YEAR, count=1),
         min_rollover=Decimal(amount),
-        recurrence=PeriodWanted(interval=Duration(years=1, days=2, hours=3), anchor=anchor),
+        recurrence=PeriodWanted(interval=LONGEST, anchor=anchor),
     )
     aggregate = an_aggregate(a_wish(annotations={}), now=at)
     one = granted(aggregate, wish, now=at).grants[0]
@@ -405,6 +410,24 @@ def test_one_that_does_not_fit_is_refused():
     record = entitlement_record(full(3 * BOUNDS.grants_max, 0))
 
     assert code_of(refuse_too_large, record) == "entitlement_too_large"
+
+
+def test_room_is_kept_for_voiding_and_deleting_every_grant():
+    aggregate = full(1, 0)
+    fresh = replace(aggregate.grants[0].grant, voided_at=None, deleted_at=None)
+    live = replace(aggregate.grants[0], grant=fresh)
+
+    def fits(grants, one):
+        record = entitlement_record(replace(aggregate, grants=(one,) * grants))
+        try:
+            refuse_too_large(record)
+        except Refused:
+            return False
+        return True
+
+    most = max(n for n in range(1500, 3000, 10) if fits(n, aggregate.grants[0]))
+    assert not fits(most + 10, live)
+    assert fits(most, live)
 
 
 def test_the_record_says_what_the_rules_see():
