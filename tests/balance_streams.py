@@ -50,11 +50,17 @@ class MemoryBalancesTopic:
 
     def tell(self, change, partition=0):
         """Append, and hand it to who follows."""
+        self.deliver([self.append(change, partition)], partition)
+
+    def append(self, change, partition=0):
+        """The record, which nobody is handed yet."""
         value = change if change is None else encode_change(change)
         self.logs[partition].append(value)
-        record = SimpleNamespace(offset=len(self.logs[partition]) - 1, value=value)
+        return SimpleNamespace(offset=len(self.logs[partition]) - 1, value=value)
+
+    def deliver(self, records, partition=0):
         for take in self.takers:
-            take(partition, [record])
+            take(partition, records)
 
     async def topic_id(self):
         if self.down:

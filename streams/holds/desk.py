@@ -82,8 +82,6 @@ class Desk:
         self._now, self._append_s_max, self._reached = now, append_s_max, reached
         self._waiting: asyncio.Queue[_Waiting] = asyncio.Queue(_WAITING_MAX)
         self._sending: dict[bytes, asyncio.Task[None]] = {}
-        self._unclear = False
-        """It is not known whether the last batch was appended."""
         self.ready = False
 
     async def ask(self, call: HoldCall) -> HoldTold:
@@ -139,7 +137,6 @@ class Desk:
                 log.warning("the end of the holds is not known", extra={"cause": str(error)})
                 await asyncio.sleep(_AGAIN_S)
             else:
-                self._unclear = False
                 return
 
     async def _turn(self) -> None:
@@ -164,8 +161,6 @@ class Desk:
         """Judge until a batch counts, and answer. The answers are never given before that."""
         try:
             for _ in range(_TRIES):
-                if self._unclear:
-                    await self._catch_up()
                 batch = Batch(self._now())
                 answers = [self._judged(one, batch) for one in waiting]
                 self._reached(Step.HOLDS_JUDGED)
@@ -223,8 +218,8 @@ class Desk:
             pinned.difference_update(batch.holds)
 
     async def _append(self, records: list[Record]) -> bool:
+        """Whether it counts. After Unavailable it may still come: then the next one stands elsewhere, and is judged again."""
         at = self._ledger.next_offset
-        self._unclear = True
         try:
             async with asyncio.timeout(self._append_s_max):
                 began = await self._topic.append(self._partition, records, at)
@@ -233,7 +228,6 @@ class Desk:
         except TimeoutError:
             raise Unavailable("the holds topic does not answer in time") from None
         self._reached(Step.HOLDS_READ_BACK)
-        self._unclear = False
         if began != at:
             metrics.holds_judged_again.inc()
         return began == at

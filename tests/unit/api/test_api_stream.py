@@ -8,7 +8,7 @@ import time
 import httpx
 import pytest
 
-from api.streaming.position import read_position
+from api.streaming.position import position_text, read_position
 from schemas.balance_changes import Cause
 from tests.balance_streams import MemoryBalancesTopic, Stream, a_change, served
 
@@ -92,9 +92,10 @@ async def test_every_position_can_be_gone_on_from_without_a_gap_or_a_repetition(
             assert sorted(balance for _, balance in rest) == list(range(seen, 6))
 
 
-async def test_changes_while_a_client_reads_what_it_missed_come_after_it():
+@pytest.mark.parametrize("backlog_max", [1_000, 5])
+async def test_changes_while_a_client_reads_what_it_missed_come_after_it(backlog_max):
     topic = MemoryBalancesTopic()
-    async with served(topic) as server:
+    async with served(topic, backlog_max=backlog_max) as server:
         async with server.stream() as stream:
             await stream.begun()
         for n in range(200):
@@ -102,12 +103,26 @@ async def test_changes_while_a_client_reads_what_it_missed_come_after_it():
 
         async with server.stream(stream.ids[-1]) as again:
             await again.begun()
-            for n in range(200, 400):
+            for n in range(200, 230):
                 topic.tell(a_change("acme", n))
-                if n % 20 == 0:
-                    await asyncio.sleep(0.001)
 
-            assert [balance for _, balance in await again.balances(400)] == list(range(400))
+            assert [balance for _, balance in await again.balances(230)] == list(range(230))
+
+
+async def test_a_client_that_is_ahead_of_this_process_is_told_nothing_twice():
+    topic = MemoryBalancesTopic()
+    async with served(topic) as server, server.stream() as stream:
+        await stream.begun()
+        mark = read_position(stream.ids[0]).topic
+        late = [topic.append(a_change("acme", n)) for n in (1, 2)]
+
+        async with server.stream(position_text(mark, (2, 0))) as ahead:
+            await ahead.begun()
+            topic.deliver(late)
+            topic.tell(a_change("acme", 3))
+
+            assert await ahead.balances(1) == [("acme", 3)]
+            assert read_position(ahead.ids[-1]).offsets == (3, 0)
 
 
 @pytest.mark.parametrize("what", ["gone", "other", "ahead", "far"])
