@@ -36,13 +36,14 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is the value of these? `customer`: id or key; with `by_subject` a subject's key: whoever's usage its events are.
 
     `features`: feature keys or entitlement ids, None = all active ones. `at`: Unix seconds, None = now. A question about the past
-    of what a worker has kept is for the API to compute.
+    of what a worker has kept is for the API to compute. `access_only`: the answer's `access` is enough.
     """
 
     customer: str
     features: tuple[str, ...] | None = None
     at: int | None = None
     by_subject: bool = False
+    access_only: bool = False
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -58,6 +59,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     partition: int | None = None
     as_of_ms: int = 0
     """Events appended up to then are counted."""
+    access: dict[str, bool] | None = None
+    """Instead of values, where only that was asked for: by feature key, whether there is access."""
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):

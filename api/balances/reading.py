@@ -7,7 +7,7 @@ Unavailable only when neither way works. Source: docs/reading-balances.md, docs/
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -39,9 +39,13 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
-    """The values of one question, or why there are none: of the customer. `as_of_ms` 0: not known."""
+    """The values of one question, or why there are none: of the customer. `as_of_ms` 0: not known.
+
+    `access` by feature key; only that is there when only that was asked for.
+    """
 
     values: tuple[Value, ...]
+    access: Mapping[str, bool]
     as_of_ms: int
     source: Source
     why: Why | None = None
@@ -140,8 +144,12 @@ def _read(answer: Answer, source: Source) -> Read | None:
     """None for an answer that nobody may rely on."""
     if answer.why is not None and answer.why not in _FINAL:
         return None
+    access = answer.access
+    if access is None:
+        access = {value.feature_key: value.has_access for value in answer.values}
     return Read(
         values=answer.values,
+        access=access,
         as_of_ms=answer.as_of_ms,
         source=source,
         why=None if answer.why is None else Why(answer.why),

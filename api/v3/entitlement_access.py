@@ -27,7 +27,7 @@ from api.v3.problem import InvalidParameters, bad_request, not_found
 from domain.customers.customer import Customer
 from domain.errors import Refused
 from domain.metering.ulid import is_ulid
-from schemas.balances import Question, Value
+from schemas.balances import Question
 
 _Keys = Annotated[list[str], msgspec.Meta(min_length=1, max_length=100)]
 
@@ -67,7 +67,9 @@ async def query(request: Request) -> Response:
     found = await calls.stored.records.customers(names, by_subject=True)
     part = part_of(_matched(names, found), page, lambda one: one.customer.id)
     keys = None if not asked.feature else tuple(dict.fromkeys(asked.feature.keys))
-    questions = [Question(customer=one.customer.id, features=keys) for one in part.items]
+    questions = [
+        Question(customer=one.customer.id, features=keys, access_only=True) for one in part.items
+    ]
     reads = await calls.balances.values(questions)
     known = await calls.stored.records.known_features(keys) if keys else ()
     now = in_utc(calls.now())
@@ -153,14 +155,14 @@ def _matched(names: Sequence[str], found: Mapping[str, Customer]) -> list[_Asked
 def _features(
     read: Read, keys: Sequence[str] | None, known: Collection[str]
 ) -> dict[str, dict[str, Any]]:
-    values = {value.feature_key: value for value in read.values}
+    access = read.access
     if keys is None:
-        return {key: _access(values[key]) for key in sorted(values)}
-    return {key: _access(values[key]) if key in values else _no_access(key, known) for key in keys}
+        return {key: _access(access[key]) for key in sorted(access)}
+    return {key: _access(access[key]) if key in access else _no_access(key, known) for key in keys}
 
 
-def _access(value: Value) -> dict[str, Any]:
-    return _HAS_ACCESS if value.has_access else _LIMIT_REACHED
+def _access(has_access: bool) -> dict[str, Any]:
+    return _HAS_ACCESS if has_access else _LIMIT_REACHED
 
 
 _HAS_ACCESS: dict[str, Any] = {"has_access": True}

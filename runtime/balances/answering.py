@@ -80,7 +80,10 @@ class Answering:
         owns = self._owns(number)
         if question.by_subject:
             question = msgspec.structs.replace(question, customer=customer.id, by_subject=False)
-        return _counted(followed.partition.answer(question, now), owns), owns
+        answer = followed.partition.answer(question, now)
+        if question.access_only:
+            answer = _access_only(answer)
+        return _counted(answer, owns), owns
 
     def _customer(self, question: Question) -> CustomerRecord | None:
         """By id or key, or the one whose usage a subject's events are."""
@@ -103,6 +106,12 @@ class Answering:
 
     def _on_catalog(self, record: CatalogRecord) -> None:
         self._catalog_changed.set()
+
+
+def _access_only(answer: Answer) -> Answer:
+    """A hundredth of the bytes: whole values of 100 customers and 100 features take longer to read than to work out."""
+    access = {value.feature_key: value.has_access for value in answer.values}
+    return msgspec.structs.replace(answer, values=(), access=access)
 
 
 def _counted(answer: Answer, owns: bool) -> Answer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -11,7 +11,7 @@ from domain.credits.state import Standing
 from domain.entitlements.entitlement import Entitlement, Metered, MeteredAccess, access
 from domain.entitlements.usage_period import Timeline
 from domain.metering.meter import Aggregation
-from domain.time.interval import ceil_minute
+from domain.time.interval import Interval, ceil_minute
 from schemas import balance_state as stored
 from schemas.balance_state import ProgressWire
 from schemas.balances import Answer, Question, Value
@@ -25,6 +25,8 @@ from streams.balances.route import subjects_of
 from tables.balances import BalanceStore
 
 _ZERO = Decimal(0)
+_ALWAYS = Interval(start=datetime.min.replace(tzinfo=UTC), end=None)
+"""Of entitlements that have been found active already."""
 
 
 class _Why(Exception):
@@ -67,8 +69,8 @@ class Answers:
         why: str | None = None
         values: list[Value] = []
         try:
-            for record in self._asked(customer.id, question, at):
-                values.append(self._value(record, at, now))
+            for record, active in self._asked(customer.id, question, at):
+                values.append(self._value(record, active, at, now))
         except _Why as reason:
             why, values = str(reason), []
         return Answer(
@@ -81,17 +83,20 @@ class Answers:
 
     def _asked(
         self, customer_id: str, question: Question, at: datetime
-    ) -> Iterable[EntitlementRecord]:
-        """Those asked for that are there: by id unless deleted, by feature key the one that is active."""
-        records = self._catalog.entitlements_of(customer_id)
+    ) -> list[tuple[EntitlementRecord, bool]]:
+        """Those asked for that are there, and whether they are active: by id unless deleted, by feature key the active one."""
+        records = [
+            (record, active_of(record).contains(at))
+            for record in self._catalog.entitlements_of(customer_id)
+        ]
         if question.features is None:
-            return [record for record in records if active_of(record).contains(at)]
+            return [one for one in records if one[1]]
         found = []
         for name in question.features:
-            for record in records:
+            for record, active in records:
                 by_id = record.id == name and (record.deleted_at is None or record.deleted_at > at)
-                if by_id or (record.feature_key == name and active_of(record).contains(at)):
-                    found.append(record)
+                if by_id or (active and record.feature_key == name):
+                    found.append((record, active))
                     break
         return found
 
@@ -106,8 +111,8 @@ class Answers:
 
     # -- one value
 
-    def _value(self, record: EntitlementRecord, at: datetime, now: datetime) -> Value:
-        if not active_of(record).contains(at):
+    def _value(self, record: EntitlementRecord, active: bool, at: datetime, now: datetime) -> Value:
+        if not active:
             return _plain(record, has_access=False)
         if record.type != "metered":
             return _plain(record, has_access=True, config=record.config)
@@ -131,12 +136,12 @@ class Answers:
                 self._accounts.reach(kept, minute)
             if kept.told is not None and _holds(kept, instant):
                 return kept.told
-            return self._tell(kept, kept.account, at, instant)
+            return self._tell(kept, kept.account, instant)
         ahead = self._ahead(kept, minute)
-        return _value_of(kept, ahead, at, ahead.standing_at(instant))
+        return _value_of(kept, ahead, ahead.standing_at(instant))
 
-    def _tell(self, kept: Kept, account: Account, at: datetime, instant: datetime) -> Value:
-        value = _value_of(kept, account, at, account.standing_at(instant))
+    def _tell(self, kept: Kept, account: Account, instant: datetime) -> Value:
+        value = _value_of(kept, account, account.standing_at(instant))
         kept.told, kept.told_for, kept.told_until = value, instant, account.next_cut_at
         return value
 
@@ -174,21 +179,21 @@ def _holds(kept: Kept, instant: datetime) -> bool:
     return until is None or (kept.told_for < until and instant < until)
 
 
-def _value_of(kept: Kept, account: Account, at: datetime, standing: Standing) -> Value:
+def _value_of(kept: Kept, account: Account, standing: Standing) -> Value:
+    """The value of an account whose entitlement is active."""
     record, timeline = kept.record, account.plan.resets
     assert isinstance(timeline, Timeline)  # of an entitlement, always
-    terms = Metered(timeline=timeline, is_soft_limit=record.is_soft_limit)
-    given = access(
-        Entitlement(
-            id=record.id,
-            customer_id=record.customer_id,
-            feature_key=record.feature_key,
-            active=active_of(record),
-            terms=terms,
-        ),
-        at,
-        standing,
+    start = standing.period_start
+    if kept.period is None or kept.period[0] != start:
+        kept.period = (start, timeline.next_after(start))
+    entitlement = Entitlement(
+        id=record.id,
+        customer_id=record.customer_id,
+        feature_key=record.feature_key,
+        active=_ALWAYS,
+        terms=Metered(timeline=timeline, is_soft_limit=record.is_soft_limit),
     )
+    given = access(entitlement, start, standing)
     assert isinstance(given, MeteredAccess)
     return Value(
         entitlement_id=record.id,
@@ -202,8 +207,8 @@ def _value_of(kept: Kept, account: Account, at: datetime, standing: Standing) ->
         overage=given.overage,
         total_available=given.total_available,
         grant_balances=dict(given.grant_balances),  # type: ignore[arg-type]  # ids are texts
-        period_start=standing.period_start,
-        period_end=timeline.next_after(standing.period_start),
+        period_start=start,
+        period_end=kept.period[1],
         next_cut_at=account.next_cut_at,
     )
 

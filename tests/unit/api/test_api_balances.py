@@ -529,13 +529,15 @@ async def test_a_request_without_the_contracts_form_is_refused_in_v3s_words(app,
 async def test_one_call_goes_to_the_workers_for_all_customers(app):
     entitlement = await app.entitled()
     id_ = app.customer["id"]
-    app.workers.answers = {id_: told(app, a_value(app, entitlement, has_access=False))}
+    assert entitlement["id"]
+    app.workers.answers = {id_: told(app, access={"tokens": False})}
 
     answer = await app.post(QUERY, {"customer": {"keys": ["acme", "s1"]}})
 
     (one,) = answer.json()["data"]
     assert one["features"]["tokens"]["reason"]["code"] == "usage_limit_reached"
-    assert len(app.workers.asked) == 1
+    (((question,), _),) = app.workers.asked
+    assert question.access_only
     assert answer.headers["meterstream-source"] == "owner"
 
 

@@ -86,7 +86,9 @@ class FakeCatalog:
         return self.customers.get(id_or_key)
 
     def customer_of(self, subject):
-        return next((c.id for c in self.customers.values() if subject in c.subject_keys), None)
+        everyone = self.customers.values()
+        by_key = next((c.id for c in everyone if c.key == subject), None)
+        return by_key or next((c.id for c in everyone if subject in c.subject_keys), None)
 
     def on_change(self, call):
         self._calls.append(call)

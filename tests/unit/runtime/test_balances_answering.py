@@ -67,6 +67,29 @@ async def test_the_role_is_owner_when_all_that_is_answered_is_owned():
     assert (await answering(catalog).tell(Ask(questions=questions("c0", "c1")))).role == "standby"
 
 
+async def test_a_question_by_subject_is_about_the_customer_whose_usage_it_is():
+    catalog = FakeCatalog(
+        a_customer("c0", key="acme", subjects=("s1",)), a_customer("c1", key="s1")
+    )
+    asked = tuple(
+        Question(customer=name, by_subject=True) for name in ("acme", "s1", "c0", "nobody")
+    )
+
+    told = await answering(catalog).tell(Ask(questions=asked))
+
+    assert [answer.customer_id for answer in told.answers] == ["c0", "c1", None, None]
+    assert [answer.why for answer in told.answers] == [None, None, "unknown", "unknown"]
+
+
+async def test_who_asks_for_access_only_gets_yes_or_no_by_feature_key():
+    catalog = FakeCatalog(a_customer("c0"))
+    asked = (Question(customer="c0", access_only=True), Question(customer="c2", access_only=True))
+
+    told = await answering(catalog).tell(Ask(questions=asked))
+
+    assert [(answer.values, answer.access) for answer in told.answers] == [((), {"k": True}), ((), None)]  # fmt: skip
+
+
 async def test_a_question_waits_for_the_catalog_that_it_must_have_seen():
     catalog = FakeCatalog(version=4)
     asked = asyncio.create_task(
