@@ -185,7 +185,7 @@ class Holding:
         return {} if one is None else one.partition.source_next
 
     def _note_management(self, record: CatalogRecord) -> None:
-        """Whose cause it is: the balances tell the ids themselves when they have applied it."""
+        """What causes the next change: of a metered one the balance tells when it is worked in, others changed at once."""
         found = record.entitlement
         if found is None:
             return
@@ -193,9 +193,12 @@ class Holding:
             at for one in found.grants for at in (one.created_at, one.voided_at, one.deleted_at)
         ]
         cause = Cause.GRANT if found.updated_at in stamps else Cause.MANAGEMENT
-        for number, publisher in self._publishers.items():
-            if number == self.holds.partition_of(found.customer_id):
-                publisher.changed((found.id,), cause)
+        publisher = self._publishers.get(self.holds.partition_of(found.customer_id))
+        if publisher is None:
+            return
+        publisher.expect(found.id, cause)
+        if found.type != "metered" or found.deleted_at is not None:
+            publisher.changed((found.id,))
 
     def _open(self, number: int) -> HoldsStore:
         return HoldsStore(

@@ -39,6 +39,7 @@ Record = tuple[bytes, bytes | None]
 _AGAIN_S = 0.5
 _LOADING_AGAIN_S = 1.0
 _PERIODS_MAX = 50_000
+_EXPECTED_MAX = 10_000
 _ALIEN_RECORDS_MAX = 100_000
 
 
@@ -77,6 +78,7 @@ class Publisher:
         self._some = asyncio.Event()
         self._owned = False
         self._periods: OrderedDict[str, datetime | None] = OrderedDict()
+        self._expected: dict[str, Cause] = {}
         self._end: int | None = None
         """Where the topic ends when nobody else has written."""
 
@@ -87,11 +89,18 @@ class Publisher:
 
     def changed(self, ids: Iterable[str], cause: Cause = Cause.USAGE) -> None:
         """The values of these entitlements changed."""
-        self._waiting.add(ids, cause)
+        for id in ids:
+            self._waiting.add((id,), self._expected.pop(id, cause))
         if self._owned:
             self._some.set()
         elif self._waiting.overflowed:
             self._waiting.forget_oldest()
+
+    def expect(self, id: str, cause: Cause) -> None:
+        """The next change of the entitlement has this cause: its record has come, and is about to be worked in."""
+        self._expected[id] = cause
+        if len(self._expected) > _EXPECTED_MAX:
+            del self._expected[next(iter(self._expected))]
 
     async def run(self) -> None:
         """Publish until cancelled: while this worker owns the partition."""

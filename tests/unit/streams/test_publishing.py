@@ -239,6 +239,20 @@ async def test_a_deleted_entitlement_is_said_to_be_gone_and_then_forgotten(ownin
     assert tombstone is None
 
 
+async def test_the_cause_that_management_announced_goes_with_the_next_change(owning):
+    world, topic = World({"e": a_value("e", 10)}), MemoryTopic()
+    publisher = await owning(world, topic)
+    await until(lambda: topic.records)
+
+    publisher.expect("e", Cause.GRANT)
+    for balance in (20, 19):
+        world.values["e"] = a_value("e", balance)
+        publisher.changed(["e"])
+        await until(lambda: topic.balances("e")[-1] == balance)  # noqa: B023
+
+    assert [change.cause for change in topic.of("e")[1:]] == ["grant", "usage"]
+
+
 async def test_a_new_period_is_a_reset(owning):
     world, topic = World({"e": a_value("e", period_start=NOON)}), MemoryTopic()
     publisher = await owning(world, topic)
