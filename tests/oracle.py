@@ -52,7 +52,7 @@ def answer(events: Iterable[Event], query: MeterQuery) -> list[ResultRow]:
         )
         found.setdefault(key, []).append((position, event))
     rows = []
-    order = sorted(found, key=lambda k: (k[0] or 0, k[1] or k[2] or "", k[3]))
+    order = sorted(found, key=lambda k: (k[0] or 0, (k[2] if k[1] is None else k[1]) or "", k[3]))
     for window, subject, customer, groups in order:
         members = found[window, subject, customer, groups]
         value = _value(members, meter)
