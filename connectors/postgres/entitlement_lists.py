@@ -111,7 +111,8 @@ async def grant_part(
     """Rows of `SELECT_GRANTS`, and how many there are in all. A deleted entitlement's grants are deleted, too."""
     joined = ""
     if where.about_entitlements:
-        joined = "JOIN entitlements e ON e.namespace = g.namespace AND e.id = g.entitlement_id"
+        # Said of the entitlements, too: their indexes are for live ones.
+        joined = "JOIN entitlements e ON e.namespace = $1 AND e.id = g.entitlement_id AND e.deleted_at IS NULL"
     total: int = await reading.fetchval(
         f"SELECT count(*) FROM grants g {joined} WHERE {where}", *where.arguments
     )
