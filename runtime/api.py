@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -395,9 +396,16 @@ def run(config: Config, *, port: int | None = None) -> None:
         )
     log.info("listening", extra={"port": listening.getsockname()[1]})
     process = ApiProcess(config)
+    spare_the_collector()
     process.serve(listening)
     if process.problem is not None:
         sys.exit(f"api: {process.problem}")
+
+
+def spare_the_collector() -> None:
+    """Look for cycles after 50,000 more objects instead of 700: reading 10,000 balances of a worker takes half the time."""
+    gc.freeze()
+    gc.set_threshold(50_000, 10, 10)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
