@@ -237,6 +237,8 @@ def exact_of(text: str) -> Exact:
 
 def pack_used(used: Used) -> Packed | tuple[int, int, Packed] | None:
     """What a phase used."""
+    if type(used) is int and -_I64_MOST <= used < _I64_MOST:
+        return used
     if isinstance(used, Latest):
         return used.second, used.position, pack_number(used.value)
     return None if used is None else pack_number(used)

@@ -371,7 +371,8 @@ class World:
         for key_bytes, row_key, subject in values:
             self._send(source, subject, key_bytes, row_key)
 
-    def _send_row(self, source: Source, key, end: int | None = None) -> None:
+    def _send_row(self, source: Source, key, less: int = 0) -> None:
+        """The row as it is, or as it was some events before."""
         meter_id, version, subject, minute, groups = key
         epoch = source.rows[key]
         record = next(
@@ -379,19 +380,19 @@ class World:
             for r in self.records
             if r.meter is not None and (r.meter.id, r.meter.version) == (meter_id, version)
         )
-        fold = SeriesFold(meter_of(record), (), value_hash, lambda *_: epoch)
-        fold.add(
+        found = [
             one.event
             for one in source.log
             if one.epochs.get((meter_id, version)) == epoch
             and one.event.subject == subject
             and one.event.second // 60 == minute
-            and (end is None or one.event.position < end)
             and tuple(
                 one.event.data.get(path[2:], "") for _, path in sorted(record.group_by.items())
             )
             == groups
-        )
+        ]
+        fold = SeriesFold(meter_of(record), (), value_hash, lambda *_: epoch)
+        fold.add(found[: max(len(found) - less, 1)])
         for row in fold.rows.values():
             self._send(source, subject, usage_key(_row_key(key), epoch), encode_row(row.row))
 
@@ -412,11 +413,11 @@ class World:
         for topic in self.topics:
             topic.append((progress_key(source.number), encode_progress(progress)))
 
-    def send_again(self, source: Source, place: int, end: int) -> None:
-        """A row as it was when the log ended at `end`: another owner replays."""
-        keys = sorted(source.rows)
+    def send_again(self, source: Source, place: int, less: int) -> None:
+        """Another owner replays the last rows of this one, as they were then: what lies before is in its state."""
+        keys = [key for key, _ in sorted(source.rows.items(), key=lambda row: row[1])]
         if keys:
-            self._send_row(source, keys[place % len(keys)], position(end, 0))
+            self._send_row(source, keys[-1 - place % len(keys)], less)
 
     def renew(self, source: Source, place: int) -> None:
         """The week of a row is over: what comes for its key opens another."""

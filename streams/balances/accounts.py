@@ -120,6 +120,7 @@ class Accounts:
             if end is not None and end <= self._now():
                 return None
             kept = Kept(record, version, route)
+            kept.route_checked, kept.checked = self._routings, self._catalog.version
             self.load_again(kept, new=True)
             return kept
         wire, standing = stored.decode_account(account), stored.decode_stand(stand)
@@ -138,6 +139,8 @@ class Accounts:
             plan = plan_of(known, route.aggregation)
             kept.account = stored.unpack_account(wire, standing, plan)
         kept.route_checked = self._routings
+        if kept.version == version:
+            kept.checked = self._catalog.version
         kept.retime = False
         if kept.dirty == CHANGED:
             kept.retime = True
@@ -346,10 +349,9 @@ class Accounts:
     def mark(self, kept: Kept) -> None:
         """It has changed: `flush` writes it, and whoever follows values is told."""
         self._dirty[kept.id] = kept
-        self.changed[kept.id] = None
 
     def touch(self, kept: Kept) -> None:
-        """It has to be written, though its value is the same."""
+        """It has to be written."""
         kept.touch(MOVED)
         self._dirty[kept.id] = kept
 
@@ -363,6 +365,7 @@ class Accounts:
         if not batch.is_empty():
             self._store.write(batch)
             self.batch = self._store.batch()
+        self.changed.update(dict.fromkeys(self._dirty))
         self._dirty.clear()
 
     def _put(self, kept: Kept, batch: WriteBatch) -> None:

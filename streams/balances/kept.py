@@ -41,6 +41,7 @@ class Kept:
         "kind",
         "loading",
         "measured_minute",
+        "period",
         "record",
         "retime",
         "route",
@@ -77,6 +78,8 @@ class Kept:
         """When it is due next may have changed."""
         self.gone = False
         """Not in the cache any more: whoever still has it asks for it again."""
+        self.period: tuple[datetime, datetime] | None = None
+        """A usage period of its timeline, to be told without looking for its end again."""
         self.told: Value | None = None
         self.told_for: datetime | None = None
         self.told_until: datetime | None = None
@@ -89,7 +92,7 @@ class Kept:
         self.route = route
         self.customer_id = record.customer_id
         self.kind = route.aggregation
-        self.told = None
+        self.told = self.period = None
         assert record.measured_from is not None
         self.measured_minute = second_of(record.measured_from) // 60
 

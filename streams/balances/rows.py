@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from struct import Struct
 
 from domain.credits.running import TooOld
 from domain.metering.meter import Aggregation
@@ -24,6 +25,10 @@ from streams.balances.options import BalanceOptions
 from streams.balances.ports import CatalogView, Now
 from streams.balances.route import usable_route
 from tables.balances import BalanceStore
+
+_COUNT, _LATEST = Aggregation.COUNT, Aggregation.LATEST
+_decode_head, _encode_added = stored.decode_head, stored.encode_added
+_minute_in = Struct(">q").unpack_from
 
 _ABSENT: tuple[int, Exact] = (-1, 0)
 """Of a distinct value that the store does not have."""
@@ -134,7 +139,7 @@ class Rows:
             for kept, match, rest, value in pairs:
                 if value is None:
                     self._take_value(kept, match, rest)
-                elif kept.kind is Aggregation.LATEST:
+                elif kept.kind is _LATEST:
                     self._take_latest(kept, match, rest, value)
                 else:
                     self._take_row(kept, match, rest, value)
@@ -202,47 +207,47 @@ class Rows:
                 continue
             if kept.counts_values:
                 kept.rows[rest] = (stored.minute_in(raw), 0)
-            elif kept.kind is Aggregation.LATEST:
+            elif kept.kind is _LATEST:
                 kept.rows[rest] = (stored.decode_latest(raw)[0], 0)
             else:
                 kept.rows[rest] = stored.decode_added(raw)
 
     def _take_row(self, kept: Kept, match: Match, rest: bytes, value: bytes) -> None:
-        head = stored.decode_head(value)
+        head = _decode_head(value)
         position = head.position
-        was, before = kept.rows.get(rest, NO_ROW)
-        if position <= was:
+        known = kept.rows.get(rest, NO_ROW)
+        if position <= known[0]:
             return
-        if kept.kind is Aggregation.COUNT:
+        if kept.kind is _COUNT:
             quantity: Exact = head.count
         else:
             total = head.total
-            quantity = total if isinstance(total, int) else stored.exact_of(total)
+            quantity = total if type(total) is int else stored.exact_of(total)  # type: ignore[arg-type]
             if head.outside is not None:
                 quantity = nearest(float(quantity) + head.outside)
-        minute = stored.minute_in(rest)
+        minute = _minute_in(rest)[0]
         if minute < kept.measured_minute:
             return
         account = kept.account
         if account is not None and minute < kept.counted_to:
-            second = minute * 60
-            if second < account.start:
+            if minute * 60 < account.start:
                 self._too_old(kept, match, position)
                 return
+            before = known[1]
             if type(quantity) is int and type(before) is int:
                 change: Exact = quantity - before
             else:
                 change = EXACT.subtract(quantity, before)
-            late = account.count(second, change)
-            how = CHANGED if late else MOVED
             kept.told = None
-            if kept.dirty < how:
-                kept.touch(how)
+            if account.count(minute * 60, change):
+                kept.touch(CHANGED)
+            elif not kept.dirty:
+                kept.dirty = MOVED
             self._accounts.mark(kept)
         else:
             self._wait(kept, minute)
         kept.rows[rest] = (position, quantity)
-        self._accounts.batch.put(kept.contributions + rest, stored.encode_added(position, quantity))
+        self._accounts.batch.put(kept.contributions + rest, _encode_added(position, quantity))
 
     def _take_latest(self, kept: Kept, match: Match, rest: bytes, value: bytes) -> None:
         row = decode_row(value)
