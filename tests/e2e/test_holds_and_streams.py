@@ -107,7 +107,12 @@ def test_no_change_is_lost_through_a_restart_of_api_and_worker(stack):
     held.wait_balance(980)
     wait_until(lambda: 980 in follower.balances(), 20, "change", lambda: f"{follower.events[-3:]}")
 
-    held.create("job", 100)
+    grants = f"/api/v2/customers/three/entitlements/{held.id}/grants"
+    grant = {"amount": 20, "effectiveAt": clock.now().isoformat()}
+    grant["expiration"] = {"duration": "YEAR", "count": 1}
+    assert stack.client.post(grants, json=grant).status_code == 201
+    held.wait_balance(1000)
+    held.create("job", 120)
     stack.api.stop()
     stack.worker.kill()
     stack.worker.start().wait_ready()
@@ -116,9 +121,9 @@ def test_no_change_is_lost_through_a_restart_of_api_and_worker(stack):
     for _ in range(20):
         held.use(1)
     held.confirm("job", used=60)
-    held.wait_balance(900)
+    held.wait_balance(920)
     wait_until(
-        lambda: follower.balances()[-1] == 900, 20, "last change", lambda: f"{follower.events[-3:]}"
+        lambda: follower.balances()[-1] == 920, 20, "last change", lambda: f"{follower.events[-3:]}"
     )
     follower.stop()
 
@@ -130,7 +135,7 @@ def test_no_change_is_lost_through_a_restart_of_api_and_worker(stack):
     assert "reset" not in follower.names
     told = [at[partition] - 1 for at in offsets]
     assert told == [at for at in written_of(stack, held, partition) if told[0] <= at <= told[-1]]
-    assert {"usage", "hold"} <= {data["cause"] for _, data in follower.events}
+    assert {"usage", "hold", "grant"} <= {data["cause"] for _, data in follower.events}
 
 
 def written_of(stack, held: Held, partition: int) -> list[int]:
