@@ -28,7 +28,6 @@ def world(services_dir, kafka_address, postgres_dsn, clickhouse_url):
         postgres_dsn,
         clickhouse_url,
         METERSTREAM_TESTING__CLOCK="true",
-        METERSTREAM_WORKER__AGENTS="[meter, sink, route, balance]",
     )
     try:
         with Client(endpoint=stack.api.url, token="om_ignored") as sdk:

@@ -28,7 +28,6 @@ def running(services_dir, kafka_address, postgres_dsn, clickhouse_url):
         kafka_address,
         postgres_dsn,
         clickhouse_url,
-        METERSTREAM_WORKER__AGENTS="[meter, sink, route, balance]",
     )
     yield stack
     stop_stack(stack)
