@@ -88,6 +88,7 @@ NAMES = {
     "{entitlement}": "{entitlementIdOrFeatureKey}",
     "{entitlement_id}": "{entitlementId}",
     "{grant_id}": "{grantId}",
+    "{hold_key}": "{holdKey}",
 }
 
 
