@@ -175,21 +175,25 @@ def _all_by_owner(client: httpx.Client, keys: list[str], features: int) -> bool:
     return answer.status_code == 200 and answer.headers.get("meterstream-source") == "owner"
 
 
-def latency(seconds: float = 15.0, ways: Sequence[str] = ("Kafka", "HTTP")) -> list[Measured]:
-    """(i) An event's way from its 204 to the balance, at 20,000 events/s that come by Kafka, and by HTTP in batches of 100."""
-    return [_latency(way, seconds) for way in ways]
+LOADS = ((2_000, "Kafka"), (_RATE, "Kafka"), (_RATE, "HTTP"))
+"""Events a second, and how they come: by Kafka one a record, by HTTP 100 a request."""
 
 
-def _latency(way: str, seconds: float) -> Measured:
+def latency(seconds: float = 15.0, loads: Sequence[tuple[int, str]] = LOADS) -> list[Measured]:
+    """(i) An event's way from its 204 to the balance that has it, while others come."""
+    return [_latency(rate, way, seconds) for rate, way in loads]
+
+
+def _latency(rate: int, way: str, seconds: float) -> Measured:
     with product(_CUSTOMERS + _PROBES, 1) as running_:
         wait_owned(running_, _CUSTOMERS + _PROBES, 1)
         probes = customer_keys(_CUSTOMERS + _PROBES)[_CUSTOMERS:]
         whole = _WARM_UP_S + seconds + 5
         port, subjects = running_.api.port, _CUSTOMERS - 1
         if way == "HTTP":
-            load = running_.child("load", port, 16, whole, _RATE, subjects)
+            load = running_.child("load", port, 16, whole, rate, subjects)
         else:
-            load = running_.child("kafka_load", running_.stack.kafka, whole, _RATE, subjects)
+            load = running_.child("kafka_load", running_.stack.kafka, whole, rate, subjects)
         time.sleep(_WARM_UP_S)
         found = _ended(
             running_.child("probe", port, seconds, ",".join(probes), "feature_000"),
@@ -198,11 +202,11 @@ def _latency(way: str, seconds: float) -> Measured:
         )
         loaded = _ended(load, whole, running_)
     return Measured(
-        what=f"event accepted to balance readable at {_RATE:,} events/s by {way}, {_CUSTOMERS:,} entitlements",
-        target="p50 20 ms, p99 100 ms",
+        what=f"event accepted to balance readable at {rate:,} events/s by {way}, {_CUSTOMERS:,} entitlements",
+        target="p50 20 ms, p99 100 ms" if rate == _RATE else "",
         measured=f"p50 {found['p50_ms']:.1f}, p99 {found['p99_ms']:.1f}, most {found['most_ms']:.0f} ms, {found['probes']} probes; "
         f"{loaded['rate']:,.0f} events/s; {found['sources']}",
-        met=found["p50_ms"] <= 20 and found["p99_ms"] <= 100,
+        met=found["p50_ms"] <= 20 and found["p99_ms"] <= 100 if rate == _RATE else None,
     )
 
 
