@@ -229,7 +229,13 @@ class Balancing:
             self._history,
             number=number,
             now=clock.now,
-            options=partition.BalanceOptions(partitions=partitions),
+            options=partition.BalanceOptions(
+                partitions=partitions,
+                keep=self._config.balances.keep,
+                accounts_max=self._config.balances.accounts_max,
+                rows_max=self._config.balances.rows_max,
+                load_accounts_max=self._config.balances.load_accounts_max,
+            ),
             held=self._holding.held_of(number),
         )
 

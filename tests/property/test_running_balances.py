@@ -47,10 +47,9 @@ AHEAD = [0, 60, 61, 1800, 26 * 3600]
 """Seconds after this minute; one of them is asked for besides the present."""
 
 places = st.integers(0, 7)
-shifts = st.sampled_from(
-    [0, 0, 0, 1, 29, 59, 60, 600, 3600, 26 * 3600, -1, -60, -3600, -3 * 3600]
-    + [-7 * 3600, -7 * 3600, -30 * 3600]
-)
+HOUR = 3600
+SHIFTS = [0, 0, 0, 1, 29, 59, 60, 600, HOUR, 26 * HOUR, -1, -60, -HOUR, -3 * HOUR]
+shifts = st.sampled_from([*SHIFTS, -7 * HOUR, -7 * HOUR, -30 * HOUR])
 numbers = st.one_of(
     st.integers(-5, 30),
     st.sampled_from(["0.1", "7.30", "-2.5", "1e30", "-1e30", "1e-45", "12345678901234567890"]).map(
