@@ -24,7 +24,7 @@ round_seconds = Histogram(
 )
 event_to_balance_seconds = Histogram(
     "meterstream_event_to_balance_seconds",
-    "From the broker's clock at the newest event of a source partition to balances that count it.",
+    "From the instant up to which a source partition says that it has counted everything to balances that have that: the way through the usage topic, without the fold before it.",
     buckets=_LATENCY_BUCKETS,
 )
 lag_records = Gauge(
