@@ -1,0 +1,197 @@
+"""What a balance partition does in the cases that random histories (tests/property/test_running_balances.py) meet seldom."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from domain.metering.ulid import ulid_bytes
+from schemas.balances import Question
+from schemas.catalog import GrantRecord
+from schemas.partitioner import partition_of
+from tests.balance_world import (
+    PARTITIONS,
+    T0,
+    World,
+    a_customer,
+    a_feature,
+    an_entitlement,
+    meters,
+)
+from tests.builders import ULIDS
+
+CUSTOMER = next(id for id in ULIDS if partition_of(id.encode(), PARTITIONS) == 0)
+SUBJECT = next(s for s in map("s{}".format, range(9)) if partition_of(s.encode(), PARTITIONS) == 0)
+NOON = int(T0.timestamp())
+
+
+@pytest.fixture
+async def world():
+    world = World()
+    for meter in meters():
+        world.change(meter)
+    world.change(a_customer(CUSTOMER, SUBJECT))
+    for place, meter in enumerate(meters()):
+        feature = a_feature(ULIDS[10 + place], meter.id)
+        world.change(feature)
+        grant = GrantRecord(id=f"g{place}", amount=Decimal(100), effective_at=T0, created_at=T0)
+        world.change(
+            an_entitlement(ULIDS[20 + place], CUSTOMER, feature, interval="PT1H", grants=(grant,))
+        )
+    await world.drain()
+    yield world
+    await world.close()
+
+
+def use(world, shift=0, n=5, user="u"):
+    """An event, seconds after noon."""
+    world.add(world.sources[0], [(SUBJECT, NOON + shift, {"n": n, "model": "a", "user": user})])
+
+
+async def count(world):
+    world.deliver()
+    await world.work(3)
+
+
+def why(world):
+    return world.partition.answer(Question(customer=CUSTOMER), world.now).why
+
+
+def agrees(world):
+    """All four values are the rule's."""
+    assert world.check(CUSTOMER, world.now, must=True) == 4
+
+
+async def test_a_row_of_before_changes_nothing(world):
+    use(world, 0)
+    use(world, 1)
+    await count(world)
+
+    for place in range(4):
+        world.send_again(world.sources[0], place, 1)
+    await count(world)
+
+    agrees(world)
+
+
+async def test_a_row_of_before_that_waits_with_a_newer_one_changes_nothing(world):
+    use(world, 0)
+    use(world, 1)
+    for place in range(4):
+        world.send_again(world.sources[0], place, 1)
+
+    await count(world)
+
+    agrees(world)
+
+
+async def test_an_event_older_than_what_is_kept_makes_the_account_begin_again(world):
+    use(world, 0)
+    await world.drain()
+    world.now += timedelta(hours=6)
+    await world.drain()
+
+    use(world, 3600, user="late")
+    await count(world)
+
+    assert why(world) == "loading"
+    await world.drain()
+    agrees(world)
+
+
+async def test_a_row_older_than_what_is_kept_that_history_had_changes_nothing(world):
+    use(world, 0)
+    await world.drain()
+    world.now += timedelta(hours=6)
+    await world.drain()
+    await world.lose_state()  # the history that accounts begin with now has everything
+    await world.drain()
+
+    for place in range(4):
+        world.send_again(world.sources[0], place, 0)
+    await count(world)
+
+    counted = tuple(ULIDS[20 + place] for place in range(3))  # a distinct value has no position
+    question = Question(customer=CUSTOMER, features=counted)
+    assert world.partition.answer(question, world.now).why is None
+
+
+async def test_progress_from_before_the_account_began_to_load_does_not_count(world):
+    use(world, 0)
+    await world.drain()
+    world.now += timedelta(hours=6)
+    await world.drain()
+    world.sources[0].visible = world.sources[0].next
+
+    use(world, 3600)
+    await count(world)
+    await count(world)
+
+    assert why(world) == "loading"
+
+
+async def test_a_history_is_read_only_when_clickhouse_has_what_was_sent_before(world):
+    use(world, 0)
+    await world.lose_state()
+    world.sources[0].visible = 0
+    for source in world.sources:
+        world.tell(source)
+
+    await count(world)
+    await count(world)
+
+    assert why(world) == "loading"
+    await world.drain()
+    agrees(world)
+
+
+async def test_while_clickhouse_is_down_other_accounts_go_on(world):
+    world.history.down = True
+    world.change(a_customer(ULIDS[50], "other"))
+    feature = world.catalog.feature(ULIDS[10])
+    world.change(an_entitlement(ULIDS[51], ULIDS[50], feature))
+    world.learn()
+
+    use(world, 0)
+    await count(world)
+
+    agrees(world)
+
+
+async def test_a_value_of_a_minute_that_comes_is_counted_when_it_comes(world):
+    use(world, 0)
+    use(world, 120, user="v")
+    await count(world)
+    agrees(world)
+
+    world.now += timedelta(seconds=121)
+
+    agrees(world)
+
+
+async def test_a_reset_happens_without_traffic_and_is_told(world):
+    use(world, 0)
+    await count(world)
+    world.changed.clear()
+
+    world.now += timedelta(hours=1, seconds=1)
+    await world.work(3)
+
+    assert world.changed == {ULIDS[20 + place] for place in range(4)}
+    agrees(world)
+
+
+async def test_an_account_is_let_go_a_day_after_its_end(world):
+    record = world.catalog.entitlement(ULIDS[20])
+    world.change(type(record)(**{**fields(record), "deleted_at": T0}))
+    await world.drain()
+
+    world.now += timedelta(days=1, minutes=2)
+    await world.work(5)
+
+    kept = {key[:1] for key, _ in world.store.items(b"a", b"z") if ulid_bytes(ULIDS[20]) in key}
+    assert kept == set()
+
+
+def fields(record):
+    return {name: getattr(record, name) for name in record.__struct_fields__}
