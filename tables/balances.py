@@ -33,7 +33,12 @@ class BalanceStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         refuse_condemned(path)
         with errors_translated(path):
-            self._db: Any = Rdict(str(path), memory.options(), access_type=AccessType.read_write())
+            self._db: Any = Rdict(
+                str(path),
+                memory.options(long_values=True),
+                column_families={},  # without it the settings are those on disk, and the cache is not ours
+                access_type=AccessType.read_write(),
+            )
         self._closed = False
 
     def stamp(self) -> BalanceStamp | None:

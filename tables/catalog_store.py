@@ -100,7 +100,10 @@ class CatalogStore:
         refuse_condemned(self._path)
         with self._rocksdb():
             self._db = Rdict(
-                str(self._path), self._memory.options(), access_type=AccessType.read_write()
+                str(self._path),
+                self._memory.options(long_values=True),
+                column_families={},  # without it the settings are those on disk, and the cache is not ours
+                access_type=AccessType.read_write(),
             )
             raw = self._db.get(keys.STAMP)
         if raw is None:

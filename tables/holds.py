@@ -110,7 +110,8 @@ class HoldsStore:
 
     def _open(self) -> Rdict:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        return Rdict(str(self._path), self._memory.options())
+        # Without column_families the settings are those on disk, and the cache is not ours.
+        return Rdict(str(self._path), self._memory.options(), column_families={})
 
     def _stamp(self) -> _Stamp | None:
         found = self._db.get(_STAMP)

@@ -15,7 +15,7 @@ from tests.catalog_builders import (
     fetched,
 )
 
-MEMORY = SharedMemory(StoreOptions(block_cache_bytes=8 << 20, write_buffer_bytes=8 << 20))
+MEMORY = SharedMemory(StoreOptions(block_cache_bytes=9 << 20, write_buffer_bytes=8 << 20))
 FAR = 1 << 40
 
 
@@ -233,6 +233,15 @@ def test_opened_again_it_goes_on_where_it_stood(tmp_path):
     assert again.store.has_customers
     assert again.changed == []
     again.store.close()
+
+
+def test_opened_again_it_reads_through_the_workers_cache(tmp_path):
+    for _ in range(2):
+        catalog = Catalog(tmp_path / "state").open()
+        capacity = catalog.store._db.property_int_value("rocksdb.block-cache-capacity")
+        catalog.store.close()
+
+    assert capacity == 9 << 20  # RocksDB's own default is 8 MiB
 
 
 @pytest.mark.parametrize(
