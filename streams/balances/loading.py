@@ -81,6 +81,8 @@ class Loader:
         self._task: asyncio.Task[None] | None = None
         self._visible: Mapping[int, int] = {}
         self._refused: dict[str, LoadingWire] = {}
+        self._nobody = False
+        """The index was empty: whoever begins to wait is a hint first. Looking costs what all deleted keys cost."""
         self.loaded: deque[Loaded] = deque()
 
     def start(self) -> None:
@@ -112,9 +114,11 @@ class Loader:
     def anybody(self) -> bool:
         """Whether an account waits for its history."""
         if self._accounts.loading:
-            return True
-        end = stored.after(stored.LOADING)
-        return next(self._store.items(stored.LOADING, end), None) is not None
+            self._nobody = False
+        elif not self._nobody:
+            end = stored.after(stored.LOADING)
+            self._nobody = next(self._store.items(stored.LOADING, end), None) is None
+        return not self._nobody
 
     # -- one look
 
