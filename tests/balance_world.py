@@ -216,7 +216,7 @@ class World:
 
     def __init__(self, number: int = 0, options: BalanceOptions | None = None) -> None:
         self.number = number
-        self.now = T0
+        self.now = T0 + timedelta(seconds=20)  # in a minute that is counted
         self.sources = [Source(n) for n in range(PARTITIONS)]
         self.topics: list[list[tuple[bytes, bytes | None]]] = [[] for _ in range(PARTITIONS)]
         self.records: list[CatalogRecord] = []
