@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from runtime.audit.command import audit
 from runtime.command_line import (
     NOTHING_RUNS,
     PROBLEM,
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.add_typer(events, name="events")
 app.add_typer(topology)
 app.command("reconcile")(reconcile)
+app.command("audit")(audit)
 app.command("explain")(explain)
 
 
