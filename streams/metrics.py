@@ -197,6 +197,7 @@ schemas_asked = Counter(
 
 
 _OF_A_PARTITION = (
+    holds_active,
     source_next,
     changelog_next,
     partition_lag,

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from connectors.clickhouse.client import Clients
-from connectors.clickhouse.usage_series import UsageSeries
+from connectors.clickhouse.usage_series import SeriesOptions, UsageSeries
 from connectors.kafka import owners_topic, usage_feed
 from runtime import clock
 from runtime.balances.announcing import Announcing, AnnouncingOptions
@@ -72,6 +72,7 @@ class Balancing:
             namespace=config.namespace,
             topic=topics.names(config.namespace).events,
             threads=_HISTORY_THREADS,
+            options=SeriesOptions(rows_max=config.balances.history_rows_max),
         )
         self._feed = usage_feed.UsageFeed(
             usage_feed.Options(bootstrap_servers=servers, topic=self._usage_topic), on_failure

@@ -10,7 +10,7 @@ import aiohttp
 
 from api.balances.recompute import Recompute
 from connectors.clickhouse.client import Clients
-from connectors.clickhouse.usage_series import UsageSeries
+from connectors.clickhouse.usage_series import SeriesOptions, UsageSeries
 from connectors.postgres import pool as postgres
 from connectors.postgres.balance_records import PostgresBalanceRecords
 from connectors.postgres.metered_customers import MeteredCustomers
@@ -50,7 +50,11 @@ async def reconcile(
         await _go_by_the_clock(config, pool)
         clients = Clients(clickhouse_options(config))
         history = UsageSeries(
-            clients, namespace=config.namespace, topic=names.events, threads=_THREADS
+            clients,
+            namespace=config.namespace,
+            topic=names.events,
+            threads=_THREADS,
+            options=SeriesOptions(rows_max=config.balances.history_rows_max),
         )
         open_.callback(history.close)
         reads = BalanceReads(config, Wires(READ, names))

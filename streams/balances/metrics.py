@@ -72,3 +72,9 @@ timers = Counter(
     "meterstream_balance_timers_total",
     "Accounts that time alone moved on: resets, refills, grants that begin or end, usage whose minute came.",
 )
+
+
+def forget_partition(partition: int) -> None:
+    """It is not followed here any more."""
+    for metric in (accounts, loading):
+        metric.remove(str(partition))

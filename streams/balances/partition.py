@@ -357,3 +357,4 @@ class BalancePartition:
         await self._loader.stop()
         self._accounts.flush()
         self._store.close()
+        metrics.forget_partition(self.number)
