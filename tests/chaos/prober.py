@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import httpx
+import aiohttp
 
 from tests.chaos.accounts import value_path
 from tests.chaos.cluster import Cluster
 from tests.chaos.events import CUSTOMERS, FEATURES, Events
+from tests.chaos.load import http_client
 
 _TIMEOUT_S = 10.0
 
@@ -59,7 +61,7 @@ class Prober:
         await asyncio.gather(*self._under_way)
 
     async def _go(self) -> None:
-        async with httpx.AsyncClient(timeout=_TIMEOUT_S, verify=False) as client:
+        async with http_client(_TIMEOUT_S) as client:
             due = time.monotonic()
             try:
                 while True:
@@ -72,11 +74,11 @@ class Prober:
             finally:
                 await asyncio.gather(*self._under_way)
 
-    async def _read(self, client: httpx.AsyncClient) -> None:
+    async def _read(self, client: aiohttp.ClientSession) -> None:
         path = value_path(self._random.choice(CUSTOMERS), self._random.choice(list(FEATURES)))
         await self._probe("read", lambda url: client.get(url + path))
 
-    async def _ingest(self, client: httpx.AsyncClient) -> None:
+    async def _ingest(self, client: aiohttp.ClientSession) -> None:
         event = self._events.new()
         done = await self._probe(
             "ingest",
@@ -93,27 +95,31 @@ class Prober:
         began = time.monotonic()
         apis = list(self._cluster.apis)
         self._random.shuffle(apis)
-        first, answer = None, None
+        firsts: list[int] = []
         for api in apis:
-            try:
-                answer = await ask(api.url)
-            except httpx.HTTPError:
-                answer = None
-            status = 0 if answer is None else answer.status_code
-            first = status if first is None else first
+            status, headers, text = await _one(ask(api.url))
+            firsts.append(status)
             if status and status < 500 and status != 429:
                 break
-        headers = {} if answer is None else answer.headers
         probe = Probe(
             at=began,
             kind=kind,
-            first=first or 0,
+            first=firsts[0],
             status=status,
             seconds=time.monotonic() - began,
             source=headers.get("meterstream-source", ""),
             behind_ms=int(headers.get("meterstream-lag-ms", 0)),
-            code="" if answer is None or status < 400 else answer.text[:300],
+            code="" if 200 <= status < 300 else text[:300],
             retry_after="retry-after" in headers,
         )
         self.probes.append(probe)
         return probe
+
+
+async def _one(request) -> tuple[int, Mapping[str, str], str]:
+    """Status, headers and body; without an answer 0, and what was wrong."""
+    try:
+        async with request as answer:
+            return answer.status, answer.headers, await answer.text()
+    except (aiohttp.ClientError, TimeoutError) as problem:
+        return 0, {}, f"{type(problem).__name__} {problem}"
