@@ -134,9 +134,10 @@ async def test_a_history_is_read_only_when_clickhouse_has_what_was_sent_before(w
     use(world, 0)
     await world.lose_state()
     world.sources[0].visible = 0
+    await count(world)
+
     for source in world.sources:
         world.tell(source)
-
     await count(world)
     await count(world)
 
