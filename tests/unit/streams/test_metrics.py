@@ -103,6 +103,7 @@ async def test_whatever_events_say_no_label_is_made_of_it(tmp_path):
 
 
 async def test_a_partition_that_was_given_up_is_told_of_no_more(tmp_path):
+    metrics.forget_partition(0)
     of_others = shown()
     owned = Owned(tmp_path, FakeLog())
     await owned.submit(a_chunk(msgspec.json.encode(an_event("1")), timestamp=int(time.time() * 1000)))  # fmt: skip
