@@ -1,9 +1,10 @@
 """Speed of one balance partition, without Kafka, ClickHouse and the catalog's own store:
 
     python -m tests.benchmarks.balance_partition [accounts] [directory]
+    python -m tests.benchmarks.balance_partition open accounts
 
 Begins `accounts` (100,000) entitlements, three a customer, with a history of three rows each; then counts rows, answers questions
-and opens the state again. Prints microseconds, seconds and MiB.
+and opens the state again. `open` writes a state of so many accounts by copying those of one customer, and opens it. Prints microseconds, seconds and MiB.
 """
 
 # ruff: noqa: T201
@@ -21,16 +22,19 @@ from functools import lru_cache
 from pathlib import Path
 from tempfile import mkdtemp
 
+import msgspec
 import psutil
 
 from domain.metering.rows import Row
 from domain.metering.series import Series, SeriesRow
 from domain.metering.ulid import ulid_text
+from schemas import balance_state as stored
 from schemas.balances import Question
 from schemas.catalog import CustomerRecord, EntitlementRecord, FeatureRecord, GrantRecord
 from schemas.state import encode_row, row_key_body, row_key_prefix, usage_key
 from schemas.usage_records import Progress, encode_progress, progress_key
 from streams.balances.partition import BalanceOptions, BalancePartition
+from streams.balances.route import route_of
 from tables.balances import open_balances
 from tables.options import SharedMemory, StoreOptions
 from tests.builders import a_meter_record
@@ -183,6 +187,76 @@ def rows_at(customers: list[int], minute: int, position: int) -> list[tuple[byte
     return found
 
 
+def copied(path: Path, catalog: ManyEntitlements) -> None:
+    """Every other customer's accounts as those of the first one are."""
+    store = open_balances(
+        path, SharedMemory(StoreOptions()), topic_id="t", partition=0, partitions=1
+    )
+    kept = [
+        (key, value) for key, value in store.items(b"a", b"z") if not key.startswith((b"p", b"s"))
+    ]
+    first = {stored.key_of(r.id): n for n, r in enumerate(catalog.entitlements_of(ulid(10**6)))}
+    batch = store.batch()
+    for number in range(1, catalog.customers):
+        customer = ulid(10**6 + number)
+        for key, value in kept:
+            place = 9 if key.startswith(stored.TIMER) else 1
+            old = key[place : place + 16]
+            account = (10**9 + EACH * number + first[old]).to_bytes(16, "big")
+            if key.startswith(stored.ACCOUNT):
+                record = catalog.entitlement(ulid_text(account))
+                value = stored.encode(
+                    msgspec.structs.replace(
+                        stored.decode_account(value),
+                        customer_id=customer,
+                        signature=route_of(record, catalog).signature,
+                    )
+                )
+            batch.put(key.replace(old, account), value)
+        if number % 2_000 == 0:
+            store.write(batch)
+            batch = store.batch()
+    store.write(batch)
+    store.close()
+
+
+async def begun(partition: BalancePartition) -> None:
+    """Until nobody waits for a history."""
+    progress = Progress(partition=0, source_next=1 << 40, catalog=5, as_of_ms=1)
+    for offset in range(1, 1_000_000):
+        partition.take([(progress_key(0), encode_progress(progress))], offset)
+        more = await partition.work()
+        await partition.settle()
+        if not more and not partition._loader.anybody():
+            return
+
+
+async def measure_opening(accounts: int) -> None:
+    path = Path(mkdtemp(dir="/tmp")) / "balances"
+    one = opened(path, ManyEntitlements(1), SharedMemory(StoreOptions()))
+    one.began_at(0)
+    await begun(one)
+    await one.close()
+    catalog = ManyEntitlements(accounts // EACH)
+    copied(path, catalog)
+    size = sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
+    print(f"{accounts} accounts on disk: {size / (1 << 20):.0f} MiB; {mib():.0f} MiB", flush=True)
+    gc.collect()
+    began, wall = time.process_time(), time.perf_counter()
+    partition = opened(path, catalog, SharedMemory(StoreOptions()))
+    for number in range(0, accounts // EACH, accounts // EACH // 1_000):
+        answer = partition.answer(Question(customer=ulid(10**6 + number)), NOW)
+        assert answer.why is None, answer
+        assert len(answer.values) == EACH
+        if number == 0:
+            took = time.perf_counter() - wall
+            print(f"opened and answered in {took:.3f} s", flush=True)
+    each = (time.process_time() - began) / 3_000
+    print(f"1,000 customers in all: {each * 1e6:.0f} us a cold value; {mib():.0f} MiB", flush=True)
+    await partition.close()
+    shutil.rmtree(path.parent)
+
+
 async def main(accounts: int, directory: str | None) -> None:
     path = Path(directory or mkdtemp(dir="/tmp")) / "balances"
     customers = accounts // EACH
@@ -276,4 +350,7 @@ async def main(accounts: int, directory: str | None) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["open"]:
+        asyncio.run(measure_opening(int(sys.argv[2])))
+        sys.exit()
     asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000, *sys.argv[2:3] or [None]))

@@ -196,3 +196,103 @@ async def test_an_account_is_let_go_a_day_after_its_end(world):
 
 def fields(record):
     return {name: getattr(record, name) for name in record.__struct_fields__}
+
+
+async def test_a_history_is_read_only_when_the_source_sends_the_subject_here(world):
+    other = next(
+        s for s in map("t{}".format, range(9)) if partition_of(s.encode(), PARTITIONS) == 1
+    )
+    world.change(a_customer(CUSTOMER, SUBJECT, other))
+    world.learn()
+    source = world.sources[1]
+    await count(world)
+    for one in world.sources:
+        world.tell(one)  # of a catalog in which nobody has the subject
+    await count(world)
+    await count(world)
+
+    world.add(source, [(other, NOON, {"n": 5, "model": "a", "user": "w"})])
+    await world.drain()
+
+    agrees(world)
+
+
+async def test_a_late_event_changes_what_later_periods_began_with(world):
+    record = world.catalog.entitlement(ULIDS[20])
+    grant = GrantRecord(
+        id="r", amount=Decimal(50), effective_at=T0, created_at=T0, max_rollover=Decimal(50)
+    )
+    world.change(type(record)(**{**fields(record), "grants": (grant,)}))
+    world.now += timedelta(hours=1, minutes=5)
+    await world.drain()
+    use(world, 3601)
+    await count(world)
+    agrees(world)
+
+    use(world, 60, n=20)
+    await count(world)
+
+    agrees(world)
+
+
+async def test_a_value_that_turns_out_to_have_been_seen_earlier_moves(world):
+    record = world.catalog.entitlement(ULIDS[23])
+    later = GrantRecord(
+        id="h",
+        amount=Decimal(3),
+        effective_at=T0 + timedelta(minutes=10),
+        created_at=T0,
+        priority=0,
+    )
+    early = GrantRecord(id="e", amount=Decimal(3), effective_at=T0, created_at=T0, priority=1)
+    world.change(type(record)(**{**fields(record), "grants": (early, later)}))
+    world.now += timedelta(minutes=20)
+    await world.drain()
+    use(world, 900, user="late")
+    await count(world)
+
+    use(world, 60, user="late")
+    await count(world)
+
+    agrees(world)
+
+
+async def test_an_event_of_before_measuring_began_does_not_count(world):
+    use(world, -60)
+    await count(world)
+
+    agrees(world)
+
+
+async def test_a_row_that_came_while_history_was_read_replaces_the_one_of_history(world):
+    use(world, 0)
+    await world.lose_state()
+    await count(world)
+    for source in world.sources:
+        source.visible = source.next
+        world.tell(source)
+    use(world, 1, n=9)
+
+    await count(world)
+    await count(world)
+
+    assert why(world) is None
+    agrees(world)
+
+
+async def test_history_that_is_ahead_of_the_rows_that_came_goes_first(world):
+    use(world, 0)
+    await world.lose_state()
+    await count(world)
+    world.send_again(world.sources[0], 0, 0)
+    for source in world.sources:
+        world.tell(source)
+    await count(world)
+    use(world, 1, n=9)
+    for source in world.sources:
+        source.visible = source.next
+
+    await world.work(3)
+
+    assert why(world) is None
+    agrees(world)
