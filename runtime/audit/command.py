@@ -168,7 +168,7 @@ def _run(config: Config, asked: Asked, report: Report) -> None:
     try:
         asyncio.run(interruptible())
     except NotFound as unknown:
-        fail(f"--customer: {unknown}")
+        fail(str(unknown))
     except Unavailable as down:
         fail(f"not decided: {down}", UNDECIDED)
     finally:

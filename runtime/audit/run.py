@@ -16,6 +16,7 @@ from typing import Protocol
 from connectors.clickhouse.audited import AuditedUsage
 from connectors.kafka.log_times import LogTimes
 from connectors.kafka.partition_reader import PartitionReader
+from domain.errors import NotFound
 from domain.metering.rejected import RejectedRecord
 from runtime.audit.comparing import FOLD_REFUSES, Sent, Slice, Stored, compare
 from runtime.audit.judging import Fate, First, Judge
@@ -37,6 +38,10 @@ class Refusals(Protocol):
 
     def since(self, moment_ms: int) -> Iterable[RejectedRecord]:
         """What was refused at or after a moment. Unavailable."""
+        ...
+
+    async def begins_ms(self, partition: int) -> int:
+        """When the oldest refusal that is left in a partition was written, 0 when none has gone. Unavailable."""
         ...
 
 
@@ -87,10 +92,11 @@ class Auditor:
     _moved: list[Moved] = field(default_factory=list)
     _moved_left_out: int = 0
     _expired: set[int] = field(default_factory=set)
+    _refusals_from: dict[int, int] = field(default_factory=dict)
     _count: int = 0
 
     async def run(self) -> None:
-        """Fill the report. Unavailable."""
+        """Fill the report. NotFound for a partition that is not there; Unavailable."""
         order = self.order
         bounds = await self.times.bounds()
         self._count = len(bounds)
@@ -132,7 +138,11 @@ class Auditor:
         order = self.order
         if order.subjects is not None:
             return {self._owner_of(subject) for subject in order.subjects}
-        return [n for n in bounds if order.partitions is None or n in order.partitions]
+        if order.partitions is None:
+            return bounds
+        if missing := order.partitions - bounds.keys():
+            raise NotFound(f"--partition: {order.topic} has no partition {min(missing)}")
+        return order.partitions
 
     def _owner_of(self, subject: str) -> int:
         return partition_of(subject.encode(), self._count)
@@ -267,7 +277,9 @@ class Auditor:
             ),
             one.counts,
         )
-        self.report.found(self._without_expired(one, found, sent))
+        self.report.found(
+            await self._without_gone_refusals(one, self._without_expired(one, found, sent))
+        )
         one.counts.records += read.records
         self._take_moved(one, read)
         self.meters.add(
@@ -301,6 +313,25 @@ class Auditor:
             if difference.kind not in (Kind.LOST, Kind.REPEAT_MISSING)
             or position(difference.offset or 0, difference.index or 0) not in gone
         ]
+
+    async def _without_gone_refusals(
+        self, one: PartitionReport, found: Iterable[Difference]
+    ) -> list[Difference]:
+        """Without refusals that are missing because the rejected topic does not go back that far."""
+        left = list(found)
+        missing = [each for each in left if each.kind is Kind.REFUSAL_MISSING]
+        if not missing:
+            return left
+        if one.partition not in self._refusals_from:
+            begins_ms = await self.refusals.begins_ms(one.partition)
+            at = await self.times.at(begins_ms) if begins_ms else {}
+            self._refusals_from[one.partition] = at.get(one.partition, 0)
+        since = self._refusals_from[one.partition]
+        gone = {each for each in missing if (each.offset or 0) < since}
+        if gone:
+            why = "the rejected topic does not go back that far"
+            self.report.give_up(f"{len(gone)} refusals", why, one.partition)
+        return [each for each in left if each not in gone]
 
     def _take_moved(self, one: PartitionReport, read: Read) -> None:
         """Count what was forwarded; it is followed at the end, when every partition was read."""

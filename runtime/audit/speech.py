@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from runtime.audit.report import MEANING, Counts, Difference, MeterReport, PartitionReport, Report
 from schemas.position import offset_of
@@ -89,7 +90,7 @@ def _meters(report: Report) -> Table:
     for one in report.meters[:_ROWS_MAX]:
         numbers = ["" if n is None else f"{n:,}" for n in (one.sent, one.stored, one.rows)]
         table.add_row(
-            one.slug or one.id,
+            _text(one.slug or one.id),
             str(one.version),
             *numbers,
             f"not compared: {one.why}" if one.why else "",
@@ -106,8 +107,9 @@ def _differences(report: Report) -> Table:
     return table
 
 
-def _text(value: object) -> str:
-    return "" if value is None else str(value)
+def _text(value: object) -> Text:
+    """As it is: what a producer wrote is no markup."""
+    return Text("" if value is None else str(value))
 
 
 def _told(report: Report) -> Iterator[str]:
@@ -125,13 +127,15 @@ def _told(report: Report) -> Iterator[str]:
 
 def conclusion(report: Report) -> str:
     """One line."""
-    total = report.total
+    total, found = report.total, sum(report.kinds.values())
     said = {
         "equal": "equal: every event is accounted for",
-        "differences": f"{sum(report.kinds.values()):,} differences",
+        "differences": f"{found:,} difference{'' if found == 1 else 's'}",
         "undecided": "no difference, but not everything could be decided",
         "interrupted": f"interrupted after {report.reached:,} of {report.records_of:,} records",
     }[verdict(report)]
+    if not total.events and verdict(report) == "equal":
+        said = "no event stands in the range"
     seconds = (report.ended_ms - report.began_ms) / 1000
     return f"{total.events:,} events of {total.records:,} records in {seconds:.1f} s: {said}"
 

@@ -12,13 +12,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 import aiohttp
+from aiokafka.errors import KafkaError
+from confluent_kafka import KafkaException
 
 from connectors.clickhouse.audited import AuditedUsage
 from connectors.clickhouse.client import Clients
 from connectors.kafka import owners_topic, rejected_topic
 from connectors.kafka.log_times import LogTimes
 from connectors.kafka.partition_reader import Options, PartitionReader
-from domain.errors import NotFound
+from domain.errors import NotFound, Unavailable
 from domain.metering.rejected import RejectedListing, RejectedRecord
 from runtime import clock
 from runtime.audit.meters import MeterCounts
@@ -64,19 +66,20 @@ async def audit(
     report.window_ms = _ms(config.dedupe.window)
     try:
         async with AsyncExitStack() as open_:
+            times = LogTimes(servers, names.events)
+            open_.callback(times.close)
+            await times.bounds()  # what is not there is said here, and soon
             reader = PartitionReader(Options(bootstrap_servers=servers, idle_s=_READ_IDLE_S))
             open_.push_async_callback(reader.stop)
             report.topic_id = await reader.topic_id(names.events)
             meters, customers = await _catalog(reader, names.catalog)
             subjects = _subjects(asked, customers)
             order = _order(config, asked, report, subjects, names.events)
-            times = LogTimes(servers, names.events)
-            open_.callback(times.close)
             usage = AuditedUsage(
                 Clients(clickhouse_options(config)), namespace=config.namespace, topic=names.events
             )
             open_.callback(usage.close)
-            refusals = _Refusals(servers, names.rejected)
+            refusals = _Refusals(reader, servers, names.rejected)
             open_.callback(refusals.close)
             states = _States(config, servers, names.owners)
             folder = open_.enter_context(tempfile.TemporaryDirectory(prefix="meterstream-audit-"))
@@ -94,6 +97,8 @@ async def audit(
                 report=report,
                 on_progress=on_progress,
             ).run()
+    except (KafkaError, KafkaException) as error:
+        raise Unavailable(f"Kafka: {error}") from error
     finally:
         report.ended_ms = clock.wall_ms()
 
@@ -129,7 +134,7 @@ def _subjects(asked: Asked, customers: Sequence[CustomerRecord]) -> frozenset[st
     for name in asked.customers:
         named = [one for one in customers if name in (one.id, one.key) and one.deleted_at is None]
         if not named:
-            raise NotFound(f"no customer has the id or key {name[:80]!r}")
+            raise NotFound(f"--customer: no customer has the id or key {name[:80]!r}")
         for one in named:
             found |= {*one.subject_keys, *([] if one.key is None else [one.key])}
     return frozenset(found)
@@ -159,7 +164,9 @@ async def _catalog(
 class _Refusals:
     """The rejected topic from a moment on, to where it ends now."""
 
-    def __init__(self, servers: str, topic: str) -> None:
+    def __init__(self, reader: PartitionReader, servers: str, topic: str) -> None:
+        self._reader = reader
+        self._name = topic
         self._topic = rejected_topic.RejectedTopic(
             rejected_topic.Options(bootstrap_servers=servers, topic=topic)
         )
@@ -169,6 +176,16 @@ class _Refusals:
         listing = RejectedListing(since_ms=moment_ms)
         for record, _ in self._topic.forwards(listing, self._topic.ends()):
             yield record
+
+    async def begins_ms(self, partition: int) -> int:
+        """When the oldest refusal that is left in a partition was written, 0 when none has gone. Unavailable."""
+        low, end = await self._reader.bounds(self._name, partition)
+        if not low:
+            return 0
+        async for records, _ in self._reader.read(self._name, partition, low, min(low + 1, end)):
+            for record in records:
+                return int(record.timestamp)
+        return clock.wall_ms()  # nothing is left
 
     def close(self) -> None:
         """Disconnect."""
