@@ -56,3 +56,11 @@ def encode_progress(progress: Progress) -> bytes:
 def decode_progress(value: bytes) -> Progress:
     """The inverse of `encode_progress`."""
     return _decode(value)
+
+
+def progress_in(value: bytes) -> Progress | None:
+    """The same of a record that anybody may have written; None: it tells of no progress."""
+    try:
+        return _decode(value)
+    except msgspec.DecodeError:
+        return None

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from runtime.balances.ports import BalancePartition, KeyValue
-from schemas.usage_records import decode_progress, is_progress
+from schemas.usage_records import is_progress, progress_in
 from streams.balances import metrics
 
 
@@ -70,7 +70,9 @@ class Followed:
 
     def _note_progress(self, value: bytes) -> None:
         """An idle partition's progress tells of no event."""
-        progress = decode_progress(value)
+        progress = progress_in(value)
+        if progress is None:
+            return
         before = self._source_next.get(progress.partition)
         self._source_next[progress.partition] = progress.source_next
         if before is not None and before < progress.source_next:

@@ -21,7 +21,7 @@ from schemas.balance_state import BalanceStamp, ProgressWire
 from schemas.balances import Answer, Question
 from schemas.catalog import CatalogRecord, CustomerRecord, EntitlementRecord
 from schemas.partitioner import partition_of
-from schemas.usage_records import Progress, decode_progress, is_progress, is_unique
+from schemas.usage_records import Progress, is_progress, is_unique, progress_in
 from streams.balances import metrics
 from streams.balances.accounts import Accounts, minute_of
 from streams.balances.answers import Answers
@@ -144,15 +144,15 @@ class BalancePartition:
             if value is None:
                 continue
             if is_progress(key):
-                progress = decode_progress(value)
-                self._waiting_progress[progress.partition] = (progress, next_offset)
+                progress = progress_in(value)
+                if progress is not None:
+                    self._waiting_progress[progress.partition] = (progress, next_offset)
                 continue
             known = waiting.get(key)
             if known is None:
                 self._waiting_bytes += len(key) + len(value)
             elif not is_unique(key):
-                newer = stored.decode_head(value).position > stored.decode_head(known).position
-                if not newer:
+                if not _is_newer(value, known):
                     continue
                 self._waiting_bytes += len(value) - len(known)
             waiting[key] = value
@@ -358,3 +358,15 @@ class BalancePartition:
         self._accounts.flush()
         self._store.close()
         metrics.forget_partition(self.number)
+
+
+def _is_newer(value: bytes, known: bytes) -> bool:
+    """Whether a row goes before another of its key. What is no row goes before nothing, and every row before it."""
+    try:
+        newer = stored.decode_head(value).position
+    except msgspec.DecodeError:
+        return False
+    try:
+        return newer > stored.decode_head(known).position
+    except msgspec.DecodeError:
+        return True

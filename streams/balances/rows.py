@@ -6,9 +6,13 @@ a meter, subject and groups is remembered until the catalog changes it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from struct import Struct
+from struct import error as StructError
+
+import msgspec
 
 from domain.credits.running import TooOld
 from domain.metering.meter import Aggregation
@@ -26,9 +30,14 @@ from streams.balances.ports import CatalogView, Now
 from streams.balances.route import usable_route
 from tables.balances import BalanceStore
 
+log = logging.getLogger(__name__)
+
 _COUNT, _LATEST = Aggregation.COUNT, Aggregation.LATEST
 _decode_head, _encode_added = stored.decode_head, stored.encode_added
 _minute_in = Struct(">q").unpack_from
+
+_UNREADABLE = (StructError, msgspec.DecodeError, ValueError, TypeError, IndexError)
+"""What decoding something else than a row or its key ends in."""
 
 _ABSENT: tuple[int, Exact] = (-1, 0)
 """Of a distinct value that the store does not have."""
@@ -92,7 +101,10 @@ class Rows:
         self._by_customer.clear()
 
     def _match(self, key: bytes, row_key: bytes) -> Match:
-        row = decode_row_key(row_key)
+        try:
+            row = decode_row_key(row_key)
+        except _UNREADABLE:
+            return self._nobody(key)
         partition = partition_of(row.subject.encode(), self._options.partitions)
         customer_id = self._catalog.customer_of(row.subject)
         match = Match(row.subject, partition, customer_id)
@@ -117,6 +129,11 @@ class Rows:
                 if kept is not None:
                     match.kepts.append(kept)
         return match
+
+    def _nobody(self, key: bytes) -> Match:
+        """Anybody can write to a topic: a key that is no row's is nobody's, and counting goes on."""
+        log.warning("a record of the usage topic has no key of ours: left out")
+        return Match("", self._number, None)
 
     def _has_meter(self, record: EntitlementRecord, meter_id: str, version: int) -> bool:
         feature = self._catalog.feature(record.feature_id)
@@ -213,7 +230,11 @@ class Rows:
                 kept.rows[rest] = stored.decode_added(raw)
 
     def _take_row(self, kept: Kept, match: Match, rest: bytes, value: bytes) -> None:
-        head = _decode_head(value)
+        try:
+            head = _decode_head(value)
+        except _UNREADABLE:
+            log.warning("a row of the usage topic cannot be read: left out", extra=_of(kept))
+            return
         position = head.position
         known = kept.rows.get(rest, NO_ROW)
         if position <= known[0]:
@@ -250,7 +271,11 @@ class Rows:
         self._accounts.batch.put(kept.contributions + rest, _encode_added(position, quantity))
 
     def _take_latest(self, kept: Kept, match: Match, rest: bytes, value: bytes) -> None:
-        row = decode_row(value)
+        try:
+            row = decode_row(value)
+        except _UNREADABLE:
+            log.warning("a row of the usage topic cannot be read: left out", extra=_of(kept))
+            return
         was, _ = kept.rows.get(rest, NO_ROW)
         minute = stored.minute_in(rest)
         if row.position <= was or row.latest is None or minute < kept.measured_minute:
@@ -291,3 +316,7 @@ class Rows:
         """A row of a time that is not kept: history had it already, or has to be read again."""
         if position is None or position >= kept.covered.get(match.partition, 0):
             self._accounts.load_again(kept)
+
+
+def _of(kept: Kept) -> dict[str, str]:
+    return {"entitlement": kept.id}

@@ -7,7 +7,7 @@ import pytest
 
 from domain.metering.ulid import ulid_bytes
 from schemas.balances import Question
-from schemas.catalog import GrantRecord
+from schemas.catalog import GrantRecord, ResetRecord
 from schemas.partitioner import partition_of
 from tests.balance_world import (
     PARTITIONS,
@@ -292,6 +292,82 @@ async def test_history_that_is_ahead_of_the_rows_that_came_goes_first(world):
     for source in world.sources:
         source.visible = source.next
 
+    await world.work(3)
+
+    assert why(world) is None
+    agrees(world)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [b"poison", b"", b"p\x00\x00\x00\x00", b"u" * 32, b"r" * 28, b"r" * 60],
+    ids=["text", "empty", "progress", "value", "short", "long"],
+)
+@pytest.mark.parametrize("value", [b"", b"{", b"m", b"[1]", b"\x00\xff\x00", b"r" * 60])
+async def test_a_record_that_no_worker_wrote_changes_nothing(world, key, value):
+    use(world, 0)
+    await count(world)
+
+    world.topic.extend([(key, value), (key, value)])
+    use(world, 1)
+    await count(world)
+
+    agrees(world)
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b"m", b"\x91\x01"])
+async def test_a_value_that_is_no_row_under_the_key_of_one_changes_nothing(world, value):
+    use(world, 0)
+    await count(world)
+    keys = {key for key, _ in world.topic if len(key) > 32}
+
+    world.topic.extend((key, value) for key in keys)
+    use(world, 1)
+    world.topic.extend((key, value) for key in keys)
+    await count(world)
+    world.topic.extend((key, value) for key in keys)
+    await count(world)
+
+    agrees(world)
+
+
+async def test_a_reset_by_hand_counts_values_of_before_and_after_it_twice(world):
+    world.now += timedelta(minutes=20)
+    use(world, 60)
+    use(world, 900)
+    await world.drain()
+    agrees(world)
+
+    record = world.catalog.entitlement(ULIDS[23])
+    at = T0 + timedelta(minutes=10)
+    reset = ResetRecord(at=at, anchor=at, preserve_overage=False)
+    world.change(type(record)(**{**fields(record), "resets": (reset,)}))
+    await world.drain()
+
+    agrees(world)
+
+
+async def test_usage_since_a_grant_that_is_made_late_is_paid_by_it(world):
+    world.now += timedelta(minutes=20)
+    for shift in (60, 900):
+        use(world, shift, n=70, user=f"u{shift}")
+    await count(world)
+    grants = {
+        place: GrantRecord(
+            id="late",
+            amount=Decimal(30),
+            priority=0,
+            effective_at=T0 + timedelta(minutes=10),
+            created_at=T0,
+        )
+        for place in range(4)
+    }
+
+    for place, grant in grants.items():
+        record = world.catalog.entitlement(ULIDS[20 + place])
+        both = (*record.grants, grant)
+        world.change(type(record)(**{**fields(record), "grants": both}))
+    world.learn()
     await world.work(3)
 
     assert why(world) is None
