@@ -7,7 +7,7 @@ WITH_CONFIG := $(if $(CONFIG),--config $(CONFIG))
 READY := .venv/.ready
 ARGS ?=
 
-.PHONY: help setup demo up down status api worker test test-long mutation check fmt bench lock clean
+.PHONY: help setup demo up down status api worker test test-long chaos chaos-short mutation check fmt bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,12 @@ test: setup ## every test but the long ones
 
 test-long: setup ## the tests that take minutes each
 	@$(BIN)/pytest -m long $(ARGS)
+
+chaos: setup ## break the running product again and again, then compare everything (ARGS='--minutes 60 --rate 500 --seed 1')
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
+chaos-short: setup ## the same with eight faults in at most four minutes
+	@$(BIN)/python -m tests.chaos --short --rate 300 $(ARGS)
 
 mutation: setup ## break the rules of credits and prices in every small way, and see a test fail (ARGS='domain.rating*': a part)
 	@$(BIN)/uv pip install --quiet --no-deps --target .cache/mutmut mutmut==3.8.1

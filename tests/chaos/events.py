@@ -24,7 +24,8 @@ METERS = {
 }
 FEATURES = {"ai_tokens": "tokens", "ai_calls": "calls", "ai_users": "users"}
 """Feature → meter; every customer is entitled to each."""
-DUPLICATES, LATE, BROKEN = 0.10, 0.10, 0.05
+DUPLICATES, LATE, BROKEN, ASTRAY = 0.10, 0.10, 0.05, 0.02
+"""Parts of the load; astray: straight to Kafka, into a partition that is not its subject's."""
 LATE_S_MAX = 7200
 _REMEMBERED = 20_000
 
@@ -56,6 +57,9 @@ class Events:
 
     def broken(self) -> bool:
         return self.random.random() < BROKEN
+
+    def astray(self) -> bool:
+        return self.random.random() < ASTRAY
 
     def new(self) -> dict:
         pick = self.random

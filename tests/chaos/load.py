@@ -11,7 +11,7 @@ from collections import Counter
 import aiohttp
 from confluent_kafka import Producer
 
-from tests.chaos.cluster import Cluster
+from tests.chaos.cluster import PARTITIONS, Cluster
 from tests.chaos.events import BROKEN_RECORDS, Events
 
 _BATCH = 20
@@ -169,10 +169,14 @@ class Load:
             return 0
 
     def _produce(self, event: dict) -> None:
+        where = {}
+        if self.events.astray():
+            where["partition"] = self.events.random.randrange(PARTITIONS)
         self._producer.produce(
             self._topic,
             json.dumps(event),
             event["subject"],
+            **where,
             on_delivery=lambda error, message, id=event["id"]: self._delivered(error, message, id),
         )
 

@@ -23,6 +23,7 @@ class Link:
         self._open = asyncio.Event()
         self._open.set()
         self._delay_s = 0.0
+        self._reply: bytes | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
 
@@ -30,12 +31,18 @@ class Link:
         self._call(self._open.clear)
 
     def heal(self) -> None:
+        self._reply = None
+        self._delay_s = 0
         self._call(self._open.set)
-        self.delay(0)
 
     def delay(self, ms: float) -> None:
         """Each piece of a stream is passed on this much later."""
         self._delay_s = ms / 1000
+
+    def refuse(self, reply: bytes) -> None:
+        """From now on each new connection hears only this, whatever it asks; open ones end."""
+        self._reply = reply
+        self.reset()
 
     def reset(self) -> None:
         """Every open connection ends now, as when a router forgets them."""
@@ -56,6 +63,9 @@ class Link:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, both ways, until either side ends it."""
         await self._open.wait()
+        if self._reply is not None:
+            await self._refuse(reader, writer, self._reply)
+            return
         try:
             there = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
@@ -75,6 +85,16 @@ class Link:
             for end in (writer, there[1]):
                 self._writers.discard(end)
                 end.close()
+
+    async def _refuse(self, reader, writer, reply: bytes) -> None:
+        try:
+            if await reader.read(_CHUNK_BYTES):
+                writer.write(reply)
+                await writer.drain()
+        except OSError:
+            return
+        finally:
+            writer.close()
 
     async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         try:

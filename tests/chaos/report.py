@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from tests.chaos.breaks.catalogue import ALL
 from tests.chaos.picture import picture
 from tests.chaos.prober import Probe
@@ -66,6 +68,8 @@ def write_report(outcome: Outcome, directory: Path) -> Path:
     path = directory / "report.md"
     path.write_text(report(outcome))
     (directory / "timeline.svg").write_text(picture(outcome))
+    lines = (msgspec.json.encode(probe) for probe in outcome.probes)
+    (directory / "probes.jsonl").write_bytes(b"\n".join(lines))
     return path
 
 

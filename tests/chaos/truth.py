@@ -26,7 +26,7 @@ from tests.chaos.accounts import GRANTED, value_path
 from tests.chaos.cluster import Cluster
 from tests.chaos.events import CUSTOMERS, FEATURES, METERS
 from tests.chaos.load import Load
-from tests.chaos.log import Log, read_log, rejected_places
+from tests.chaos.log import Log, log_ends, read_log, rejected_places
 from tests.workers import ROOT
 
 _SHOWN = 5
@@ -61,22 +61,21 @@ class Truth:
     def settle(self, seconds: float = 120) -> float:
         """Wait until ClickHouse has all that the brokers have; how long it took. TimeoutError."""
         began = time.monotonic()
-        self._read = read_log(self._cluster.bootstrap, self._cluster.names.events)
-        self._accepted = accepted(self._read)
-        self._own = [event for _, event in self._accepted]
         while True:
+            ends = log_ends(self._cluster.bootstrap, self._cluster.names.events)
             seen = self._cluster.visible()
-            behind = {
-                number: end - seen.get(number, 0)
-                for number, end in self._read.ends.items()
-                if seen.get(number, 0) < end
-            }
+            behind = {n: end - seen.get(n, 0) for n, end in ends.items() if seen.get(n, 0) < end}
             if not behind:
-                return time.monotonic() - began
+                break
             if time.monotonic() - began > seconds:
                 raise TimeoutError(f"records that ClickHouse does not have yet: {behind}")
             self._cluster.restart_the_dead()
-            time.sleep(0.1)
+            time.sleep(0.2)
+        took = time.monotonic() - began
+        self._read = read_log(self._cluster.bootstrap, self._cluster.names.events)
+        self._accepted = accepted(self._read)
+        self._own = [event for _, event in self._accepted]
+        return took
 
     def checks(self) -> list[Check]:
         return [
@@ -171,7 +170,9 @@ class Truth:
         return _map_check("ClickHouse: distinct values", found, expected)
 
     def _rejected(self) -> Check:
-        found = rejected_places(self._cluster.bootstrap, self._cluster.names.rejected)
+        found = rejected_places(
+            self._cluster.bootstrap, self._cluster.names.rejected, self._cluster.names.events
+        )
         broken = self._log.broken
         return _set_check("broken records are in the rejected topic", found ^ broken, broken)
 

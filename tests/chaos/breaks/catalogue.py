@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from tests.chaos.breaks.brokers import BrokerKilled, ClusterRestarts, LeadersMove
 from tests.chaos.breaks.fault import Fault
+from tests.chaos.breaks.records import Poison
 from tests.chaos.breaks.services import (
     ApiKilled,
     ClickHouseCut,
     ClickHouseDown,
+    ClickHouseRefuses,
     ClickHouseSlow,
     PostgresDown,
 )
+from tests.chaos.breaks.states import SstDamaged, StateDeleted, WalCut
 from tests.chaos.breaks.workers import (
-    StateDeleted,
+    RebalanceStorm,
     WorkerAdded,
     WorkerAsleep,
     WorkerCutFromOne,
@@ -28,6 +31,9 @@ ALL: dict[str, type[Fault]] = {
         WorkerStopped,
         WorkerAsleep,
         StateDeleted,
+        WalCut,
+        SstDamaged,
+        RebalanceStorm,
         WorkerAdded,
         WorkerCutOff,
         WorkerCutFromOne,
@@ -35,10 +41,12 @@ ALL: dict[str, type[Fault]] = {
         LeadersMove,
         ClusterRestarts,
         ClickHouseDown,
+        ClickHouseRefuses,
         ClickHouseSlow,
         ClickHouseCut,
         PostgresDown,
         ApiKilled,
+        Poison,
     )
 }
 SHORT = (

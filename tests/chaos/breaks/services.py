@@ -42,6 +42,30 @@ class ClickHouseSlow:
             link.heal()
 
 
+_NO_MEMORY = b"Code: 241. DB::Exception: Memory limit (total) exceeded. (MEMORY_LIMIT_EXCEEDED)"
+_REFUSAL = (
+    b"HTTP/1.1 500 Internal Server Error\r\nX-ClickHouse-Exception-Code: 241\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (len(_NO_MEMORY), _NO_MEMORY)
+)
+
+
+class ClickHouseRefuses:
+    """Workers get an error for every statement, as of a server without memory."""
+
+    kind = "clickhouse-refuses"
+    heals_after_s = (5.0, 12.0)
+    reads = ingest = _MOST
+
+    async def inject(self, cluster: Cluster, random: random.Random) -> str:
+        for name in cluster.workers:
+            cluster.link(name, "clickhouse").refuse(_REFUSAL)
+        return "ClickHouse refuses everything that workers ask"
+
+    async def heal(self, cluster: Cluster) -> None:
+        for link in cluster.links_to("clickhouse"):
+            link.heal()
+
+
 class ClickHouseCut:
     """Connections stay open and nobody answers; then all of them are reset."""
 

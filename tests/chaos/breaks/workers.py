@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import shutil
 import signal
 
 from tests.chaos.cluster import SESSION_TIMEOUT_S, Cluster
@@ -61,19 +60,6 @@ class WorkerAsleep(WorkerFault):
         await super().heal(cluster)
 
 
-class StateDeleted(WorkerFault):
-    """Its state is restored from the changelog."""
-
-    kind = "state-deleted"
-    heals_after_s = (0.5, 3.0)
-
-    async def inject(self, cluster: Cluster, random: random.Random) -> str:
-        worker = self.choose(cluster, random)
-        await asyncio.to_thread(worker.kill)
-        await asyncio.to_thread(shutil.rmtree, worker.data_dir)
-        return f"kill -9 of {self.victim}, all its state deleted"
-
-
 class WorkerAdded(WorkerFault):
     """One more, and away again."""
 
@@ -123,3 +109,24 @@ class WorkerCutFromOne(WorkerFault):
     async def heal(self, cluster: Cluster) -> None:
         cluster.link(self.victim, self._broker).heal()
         await super().heal(cluster)
+
+
+class RebalanceStorm(WorkerFault):
+    """Workers are killed and started again faster than the group comes to rest."""
+
+    kind = "rebalance-storm"
+    heals_after_s = (0.5, 2.0)
+
+    async def inject(self, cluster: Cluster, random: random.Random) -> str:
+        killed = []
+        for _ in range(4):
+            worker = self.choose(cluster, random)
+            await asyncio.to_thread(worker.kill)
+            worker.start()
+            killed.append(self.victim)
+            await asyncio.sleep(random.uniform(0.5, 3.0))
+        return f"kill -9 and start of {', '.join(killed)}, one after another"
+
+    async def heal(self, cluster: Cluster) -> None:
+        for worker in cluster.workers.values():
+            await asyncio.to_thread(worker.wait_ready, 90)
