@@ -372,3 +372,20 @@ async def test_usage_since_a_grant_that_is_made_late_is_paid_by_it(world):
 
     assert why(world) is None
     agrees(world)
+
+
+async def test_a_grant_that_begins_at_the_end_of_this_minute_is_not_there_yet(world):
+    record = world.catalog.entitlement(ULIDS[20])
+    coming = GrantRecord(
+        id="coming", amount=Decimal(30), effective_at=T0 + timedelta(minutes=61), created_at=T0
+    )
+    world.change(type(record)(**{**fields(record), "grants": (*record.grants, coming)}))
+    await world.drain()
+
+    world.now = T0 + timedelta(minutes=60, seconds=30)
+    await world.work(3)
+    agrees(world)
+    world.now = T0 + timedelta(minutes=61, seconds=30)
+    await world.work(3)
+
+    agrees(world)
