@@ -29,6 +29,7 @@ Fetched = tuple[bytes, bytes | None, int]
 """(key, value, offset) of a changelog record."""
 
 _offset_of = itemgetter(2)
+_KINDS = frozenset((changelog.WEEKLY, changelog.IDS, changelog.APPLIED))
 
 
 class Restorer:
@@ -50,6 +51,7 @@ class Restorer:
         """Apply `records`, in one write; `position` is where reading goes on. InvariantBroken, StateOfAnotherVersion."""
         accepted: list[Sequence[Fetched]] = []
         stamp = self._store.stamp
+        records = _without_foreign(records)
         waiting, start = self._waiting, 0
         for i, (key, value, offset) in enumerate(records):
             if key != changelog.MARKER or value is None:
@@ -165,6 +167,14 @@ class Restorer:
         for key in self._left_out_on_disk - left_out:
             batch.mended(key)
         self._left_out_on_disk = left_out
+
+
+def _without_foreign(records: Sequence[Fetched]) -> Sequence[Fetched]:
+    """Anybody can write to a topic: what has no key of a changelog says nothing, and no marker follows it."""
+    kept = [one for one in records if one[0][:1] in _KINDS or one[0] == changelog.MARKER]
+    if len(kept) < len(records):
+        log.warning("records that no worker wrote left out", extra={"count": len(records) - len(kept), "before": records[-1][2] + 1})  # fmt: skip
+    return kept
 
 
 def _marker(value: bytes) -> Marker:

@@ -14,18 +14,14 @@ _POISON = (b"\x00\xff\x00", b"{", b"[1]", b"m")
 
 
 class Poison:
-    """Garbage under a garbage key in every partition of every topic that others may write to or that workers share.
-
-    Not the events topic, which the load gives its own, nor the changelog: there one foreign record at the end keeps a partition from being
-    restored (docs/chaos.md, "What is missing").
-    """
+    """Garbage under a garbage key in every partition of every topic but the events topic, which the load gives its own."""
 
     kind = "poison"
     heals_after_s = (2.0, 4.0)
     reads = ingest = 0.999
 
     async def inject(self, cluster: Cluster, random: random.Random) -> str:
-        names = sorted({*_topics(cluster)} - {cluster.names.events, cluster.names.changelog})
+        names = sorted({*_topics(cluster)} - {cluster.names.events})
         found = await asyncio.to_thread(cluster.admin().list_topics, timeout=10)
         producer = Producer({"bootstrap.servers": cluster.bootstrap, "log_level": 0})
         for name in names:

@@ -185,3 +185,21 @@ def test_an_empty_list_moves_the_position_over_compacted_holes(store):
     Restorer(store).feed([], 70)
 
     assert store.changelog_next == 70
+
+
+@pytest.mark.parametrize("key", [b"poison", b"", b"marker"])
+def test_records_that_no_worker_wrote_are_left_out_wherever_they_stand(store, key):
+    feed(
+        store,
+        [
+            (key, b"?", 0),
+            *a_batch(1, 0, rows=[(b"a", b"1")]),
+            (key, b"?", 4),
+            *a_batch(5, 10, rows=[(b"a", b"2")]),
+            (key, None, 8),
+        ],
+    )
+
+    assert row(store, b"a") == b"2"
+    assert (store.source_next, store.changelog_next) == (20, 9)
+    assert store.stamp.complete
