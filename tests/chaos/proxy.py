@@ -57,11 +57,19 @@ class Link:
         self._server = await asyncio.start_server(self._pass, "127.0.0.1", port)
         self.port = self._server.sockets[0].getsockname()[1]
 
+    def close(self) -> None:
+        """Listen no more and end every connection; on the loop's thread."""
+        assert self._server is not None
+        self._server.close()
+        for writer in list(self._writers):
+            writer.transport.abort()
+
     def _call(self, what: Callable[[], None]) -> None:
         self._loop.call_soon_threadsafe(what)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, both ways, until either side ends it."""
+        self._writers.add(writer)
         await self._open.wait()
         if self._reply is not None:
             await self._refuse(reader, writer, self._reply)
@@ -70,8 +78,9 @@ class Link:
             there = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
             writer.transport.abort()
+            self._writers.discard(writer)
             return
-        self._writers |= {writer, there[1]}
+        self._writers.add(there[1])
         ways = [
             asyncio.ensure_future(self._pump(reader, there[1])),
             asyncio.ensure_future(self._pump(there[0], writer)),
@@ -95,6 +104,7 @@ class Link:
             return
         finally:
             writer.close()
+            self._writers.discard(writer)
 
     async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         try:
@@ -129,10 +139,13 @@ class Links:
 
     def close(self) -> None:
         async def end() -> None:
+            for link in self._links.values():
+                link.close()
             others = asyncio.all_tasks() - {asyncio.current_task()}
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
+            await asyncio.sleep(0)  # for what transports do at their end
 
         self._do(end()).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
