@@ -51,7 +51,7 @@ class Judged(NamedTuple):
 
 @dataclass(slots=True)
 class Judge:
-    """Judges the events of one partition in the order of the log; `newest_ms` is the newest arrival until now."""
+    """Judges the events of one partition in the order of the log; `newest_ms` is the newest arrival of any of its records until now."""
 
     identities: Identities
     window_ms: int
@@ -63,9 +63,16 @@ class Judge:
         hashes: Sequence[bytes],
         arrived_ms: Sequence[int],
         stored: Mapping[int, bool],
+        *,
+        newest_ms: int,
         without: frozenset[int] | set[int] = frozenset(),
     ) -> list[Judged]:
-        """One for each event. `stored`: the verdicts given, by position; events at `without` are judged but not remembered."""
+        """One for each event. `stored`: the verdicts given, by position; events at `without` are judged but not remembered.
+
+        `newest_ms`: the newest arrival of the records that these stand in or between, refused ones and those of other subjects
+        too: by them a worker forgets.
+        """
+        self.newest_ms = max(self.newest_ms, newest_ms)
         known: dict[bytes, First] = {
             key: first
             for key, first in zip(hashes, self.identities.find(hashes), strict=True)
@@ -80,7 +87,6 @@ class Judge:
                 judged.append(_ACCEPTED)
             elif first.certain and not self._may_be_forgotten(first):
                 judged.append(Judged(Fate.DUPLICATE, first.position))
-                self.newest_ms = max(self.newest_ms, arrived)
                 continue
             elif at not in stored:  # nobody knows: what repeats it may be either, too
                 judged.append(_ACCEPTED)
@@ -89,9 +95,7 @@ class Judge:
                 judged.append(_ACCEPTED)
             else:
                 judged.append(Judged(Fate.DUPLICATE, first.position))
-                self.newest_ms = max(self.newest_ms, arrived)
                 continue
-            self.newest_ms = max(self.newest_ms, arrived)
             if at not in without:
                 known[key] = new[key] = self_first
         self.identities.remember(new)

@@ -246,7 +246,14 @@ class Auditor:
         """Remember the ids of events before the range."""
         told = self.remembered.refused(one.partition, read.first, read.next)
         own = own_events(read, self.order.subjects)
-        judge.judge(own.positions, own.hashes, own.arrived_ms, {}, _refused_by_fold(told))
+        judge.judge(
+            own.positions,
+            own.hashes,
+            own.arrived_ms,
+            {},
+            newest_ms=read.newest_ms,
+            without=_refused_by_fold(told),
+        )
 
     async def _compare(self, one: PartitionReport, judge: Judge, read: Read) -> None:
         if read.first >= read.next:
@@ -259,7 +266,12 @@ class Auditor:
         own = own_events(read, order.subjects)
         verdicts = {row.position: row.accepted for row in stored}
         judged = judge.judge(
-            own.positions, own.hashes, own.arrived_ms, verdicts, _refused_by_fold(told)
+            own.positions,
+            own.hashes,
+            own.arrived_ms,
+            verdicts,
+            newest_ms=read.newest_ms,
+            without=_refused_by_fold(told),
         )
         sent = own.sent(judged)
         if order.subjects is not None:

@@ -48,6 +48,11 @@ class Read:
         events = sum(part.count + len(part.rejected) for part in self.parts)
         return events >= EVENTS_MAX or self.bytes >= BYTES_MAX
 
+    @property
+    def newest_ms(self) -> int:
+        """The newest arrival of a record, whatever became of it."""
+        return max((part.newest_ms for part in self.parts), default=0)
+
     def take(
         self,
         records: Sequence[Record],

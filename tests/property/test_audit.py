@@ -76,6 +76,7 @@ def audited(sent, stored, told, size, visible=1 << 60):
             [identity("ns", "s", event[1], event[2]) for event in own],
             [event[3] for event in own],
             {row.position: row.accepted for row in here},
+            newest_ms=max(event[3] for event in part),
         )
         events = [
             Sent(at, id, "s", "t", subject, 7, arrived, md5(id.encode()).digest(), *verdict)
@@ -204,3 +205,17 @@ def test_what_is_not_visible_yet_waits_and_is_no_difference(sent, data):
 
     assert found == []
     assert counts.waiting == sum(event[0] >= visible for event in sent)
+
+
+def test_refused_records_take_the_window_forward_as_they_do_for_a_worker():
+    weeks = [(3, False), (3, False), (5, True), (5, False)]
+    sent = [
+        (position(offset, 0), "a", "x", week * WEEK_MS + offset, refused)
+        for offset, (week, refused) in enumerate(weeks)
+    ]
+    verdicts, told = worked(sent, iter([True]))
+
+    counts, found = audited(sent, stored_of(sent, verdicts), told, 1)
+
+    assert found == []
+    assert (counts.accepted, counts.duplicate) == (2, 1)
