@@ -121,6 +121,7 @@ class WorkerConfig(_Section):
     in_flight_chunks: int = Field(24, ge=1, le=64)
     buffer_chunks: int = Field(64, ge=1)
     buffer_bytes_max: int = Field(128 << 20, ge=1 << 20)
+    pace: Duration = timedelta(milliseconds=5)
     fetch_bytes_max: int = Field(4 << 20, ge=64 << 10)
     row_cache_max: int = Field(50_000, ge=1000)
     route_records_max: int = Field(5_000, ge=1, le=100_000)

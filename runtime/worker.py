@@ -209,6 +209,7 @@ class Worker:
             sink=self._sink,
             reached=reached,
             on_owned=self._own,
+            pace_s=worker.pace.total_seconds(),
         )
 
     def _make_app(self, servers: str) -> App:

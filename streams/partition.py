@@ -34,6 +34,9 @@ from tables.store import InvariantBroken, PartitionStore
 
 log = logging.getLogger(__name__)
 
+_CROWD = 2
+_SMALL_EVENTS = 500
+
 Acknowledge = Callable[[], Awaitable[object]]
 FoldedHook = Callable[[int, Folded], None]
 
@@ -93,6 +96,7 @@ class Partition:
         attribution: Attribution,
         options: PartitionOptions,
         on_applied: FoldedHook,
+        on_landed: Callable[[], None] = lambda: None,
         progress: Landed | None = None,
         on_failure: Callable[[BaseException], Awaitable[None]],
         reached: StepHook,
@@ -109,6 +113,7 @@ class Partition:
         self._attribution = attribution
         self._options = options
         self._on_applied = on_applied
+        self._on_landed = on_landed
         self._progress = progress
         self._catalog = 0
         """By this version of the catalog or a newer one subjects find their customers from the folder's position on."""
@@ -141,6 +146,13 @@ class Partition:
     def source_next(self) -> int:
         """The position of the first event that is not on disk yet."""
         return self.store.source_next
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether small chunks wait for their acknowledgements: another small one would only wait behind them."""
+        flights = self._flights
+        events = sum(flight.folded.decoded.count for flight in flights)
+        return len(flights) >= _CROWD and events < _SMALL_EVENTS * len(flights)
 
     def applied(self) -> list[Applied]:
         """Which meter versions count, or counted, from where to where, on disk: what is under way may never be."""
@@ -351,6 +363,7 @@ class Partition:
                     return
                 self._flights.popleft()
                 self._room.release()
+                self._on_landed()
             self._arrived.clear()
             self._landed.set()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _REMEMBERED_LENGTH_MAX = 200
+_CROWDED_S_MAX = 0.1
+_SMALL_BYTES = 64 << 10
 _BACKLOG_BYTES = 512 << 10
 """About 2,000 events."""
 
@@ -85,6 +89,7 @@ class Partitions:
         progress: ProgressTeller | None = None,
         catalog_caught_up: Callable[[], Awaitable[None]] | None = None,
         on_owned: Callable[[Sequence[int], int], None] = lambda numbers, generation: None,
+        pace_s: float = 0.0,
     ) -> None:
         """`catalog_caught_up` returns when all that the catalog's topic holds has been applied.
 
@@ -92,6 +97,9 @@ class Partitions:
         """
         self.owned: dict[int, Partition] = {}
         self.restored = asyncio.Event()
+        self._pace_s = pace_s
+        self._fetched_at = 0.0
+        self._eased = asyncio.Event()
         self._topics = topics
         self._open_store = open_store
         self._destroy_store = destroy_store
@@ -163,7 +171,28 @@ class Partitions:
     def _buffer(self, size: int) -> None:
         self._buffered_bytes = max(0, size)
         self._room.set()
+        self._eased.set()
         metrics.buffered_bytes.set(self._buffered_bytes)
+
+    async def pace(self) -> None:
+        """Wait before the next fetch until another chunk would be of use.
+
+        A chunk costs about a millisecond and a round trip, however few events it has. So a few milliseconds pass between two
+        fetches, and while small chunks wait for their acknowledgements what comes is left to be one chunk later.
+        """
+        rest = self._fetched_at + self._pace_s - time.monotonic()
+        if rest > 0:
+            await asyncio.sleep(rest)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CROWDED_S_MAX):
+                while self._is_crowded():
+                    self._eased.clear()
+                    await self._eased.wait()
+        self._fetched_at = time.monotonic()
+
+    def _is_crowded(self) -> bool:
+        waiting = 0 < self._buffered_bytes < _SMALL_BYTES
+        return self._pace_s > 0 and (waiting or any(o.is_crowded for o in self.owned.values()))
 
     async def drain(self) -> None:
         """Take no more chunks and wait until none is under way; called before partitions are given up."""
@@ -260,6 +289,7 @@ class Partitions:
             progress=self._progress,
             options=self._options,
             on_applied=self._on_applied,
+            on_landed=self._eased.set,
             on_failure=self._crash,
             reached=self._reached,
         )

@@ -34,12 +34,16 @@ class Taker(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """`fetch_wait_ms`: how long the broker may keep a fetch that finds nothing; what comes meanwhile is sent at once."""
+    """`fetch_wait_ms`: how long the broker may keep a fetch that finds nothing; what comes meanwhile is sent at once.
+
+    `pace_s`: between two looks that find something, so that what comes one by one is taken together.
+    """
 
     bootstrap_servers: str
     topic: str
     fetch_bytes_max: int = 1 << 20
     fetch_wait_ms: int = 100
+    pace_s: float = 0.005
 
 
 class UsageFeed:
@@ -134,6 +138,8 @@ class UsageFeed:
                 continue
             following = self._next[tp.partition] = records[-1].offset + 1
             taker.take([(record.key or b"", record.value) for record in records], following)
+        if got:
+            await asyncio.sleep(self._options.pace_s)
 
     def _tp(self, partition: int) -> TopicPartition:
         return TopicPartition(self._options.topic, partition)

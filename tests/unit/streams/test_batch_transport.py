@@ -28,6 +28,9 @@ class FakePartitions:
     async def wait_for_room(self, size):
         pass
 
+    async def pace(self):
+        pass
+
 
 class FakeKafka:
     """As much of aiokafka's consumer as says where logs end and what was searched."""
