@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from domain.errors import Unavailable
 from schemas.balance_changes import (
     Cause,
@@ -166,7 +168,7 @@ class Publisher:
     async def _publish_aliens(self, start: int, end: int) -> None:
         start = max(start, end - _ALIEN_RECORDS_MAX)
         async for found, _ in self._topic.read(self._partition, start, end):
-            self.changed(record.key.decode() for record in found if record.key)
+            self.changed(r.key.decode(errors="replace") for r in found if r.key)
 
     def _record(self, id: str, cause: Cause) -> list[Record] | None:
         """What to publish of an entitlement; nothing for one that is not here; None while its history is read."""
@@ -277,8 +279,11 @@ def _note(record: Any, found: dict[str, bytes]) -> None:
     id = record.key.decode(errors="replace") if record.key else ""
     if record.value is None:
         found.pop(id, None)
-    else:
+        return
+    try:
         found[id] = digest_of(decode_change(record.value).value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        found[id] = b""  # a stranger's: it equals no value, so ours is told again over it
 
 
 def _nothing(record: EntitlementRecord) -> Value:

@@ -224,6 +224,17 @@ async def test_what_a_stale_owner_wrote_is_written_over(owning):
     await until(lambda: topic.balances("e")[-2:] == [10, 9])
 
 
+async def test_a_record_that_no_owner_wrote_is_written_over_and_stops_nobody(owning):
+    world, topic = World({"e": a_value("e", 10)}), MemoryTopic()
+    topic.write([(b"e", b"no change"), (b"\xff\xfe", b"\x00"), (b"stranger", b"{}")])
+
+    await owning(world, topic)
+
+    await until(lambda: [v for k, v in topic.records[3:] if k == b"e"])
+    told = [value for key, value in topic.records[3:] if key == b"e"]
+    assert decode_change(told[-1]).value.balance == 10
+
+
 async def test_a_deleted_entitlement_is_said_to_be_gone_and_then_forgotten(owning):
     world, topic = World({"e": a_value("e")}), MemoryTopic()
     publisher = await owning(world, topic)
