@@ -34,6 +34,7 @@ class Step(StrEnum):
     RESTORE_STARTED = "restore_started"
     RESTORE_LIST_APPLIED = "restore_list_applied"
     RESTORE_DONE = "restore_done"
+    BALANCES_TAKEN = "balances_taken"
     BALANCES_COUNTED = "balances_counted"
     BALANCES_WRITTEN = "balances_written"
     BALANCES_MOVED = "balances_moved"

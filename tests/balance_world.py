@@ -229,6 +229,7 @@ class World:
             accounts_max=2,
             rows_max=4,
             load_accounts_max=3,
+            slice_rows=3,
             look_s=0,
             retry_max_s=0.001,
         )

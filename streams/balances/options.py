@@ -22,5 +22,7 @@ class BalanceOptions:
     rows_max: int = 100_000
     slice_ms: float = 5.0
     load_accounts_max: int = 200
+    slice_rows: int = 200
+    """Records that are counted before others get a turn of the event loop: a few milliseconds."""
     look_s: float = 0.1
     retry_max_s: float = 5.0

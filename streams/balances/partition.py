@@ -37,8 +37,6 @@ from tables.catalog import Moved
 
 __all__ = ["BalanceOptions", "BalancePartition"]
 
-_SLICE_ROWS = 200
-"""Records that are counted before others get a turn of the event loop: a few milliseconds."""
 _SLICE_TIMERS = 200
 _SLICE_ENTITIES = 100
 _SLICE_USELESS = 2_000
@@ -226,10 +224,12 @@ class BalancePartition:
         waiting, self._waiting, self._waiting_bytes = self._waiting, {}, 0
         progress, self._waiting_progress = self._waiting_progress, {}
         records = list(waiting.items())
-        for first in range(0, len(records), _SLICE_ROWS):
+        size = self._options.slice_rows
+        for first in range(0, len(records), size):
             if first:
                 await asyncio.sleep(0)
-            self._rows.apply(records[first : first + _SLICE_ROWS], self._now())
+            self._reached(Step.BALANCES_TAKEN)
+            self._rows.apply(records[first : first + size], self._now())
         self._reached(Step.BALANCES_COUNTED)
         for number, (told, read) in progress.items():
             wire = ProgressWire(told.source_next, told.catalog, told.as_of_ms, read)

@@ -9,6 +9,7 @@ from domain.metering.ulid import ulid_bytes
 from schemas.balances import Question
 from schemas.catalog import GrantRecord, ResetRecord
 from schemas.partitioner import partition_of
+from streams.steps import Step
 from tests.balance_world import (
     PARTITIONS,
     T0,
@@ -387,5 +388,19 @@ async def test_a_grant_that_begins_at_the_end_of_this_minute_is_not_there_yet(wo
     agrees(world)
     world.now = T0 + timedelta(minutes=61, seconds=30)
     await world.work(3)
+
+    agrees(world)
+
+
+@pytest.mark.parametrize("step", [step for step in Step if step.value.startswith("balances_")])
+async def test_a_process_killed_at_any_step_counts_every_row_once(world, step):
+    use(world, 0, user="before")
+    world.crash_at = step
+
+    for shift in range(1, 9):
+        use(world, shift, user=f"u{shift}")
+    world.deliver()
+    await world.work(1)
+    await world.drain()
 
     agrees(world)
