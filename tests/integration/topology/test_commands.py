@@ -90,7 +90,7 @@ def test_apply_makes_what_plan_says_and_a_second_one_has_nothing_to_do(cluster):
         ("create", topic.name) for topic in wanted_topics(cluster.config()).topics
     ]
     assert code == 0
-    assert said.splitlines()[0] == f"[1/8] {cluster.names.events}: created, 4 partitions, 1 copy"
+    assert said.splitlines()[0] == f"[1/10] {cluster.names.events}: created, 4 partitions, 1 copy"
     assert said.splitlines()[-1] == "8 of 8 changes made"
     assert again == (0, "nothing to do\n")
     assert cluster.planned() == {
@@ -132,7 +132,7 @@ def test_an_apply_that_was_cut_short_is_resumed(cluster):
     code, said = cluster.run("apply")
 
     assert code == 0
-    assert said.splitlines()[-1] == "5 of 5 changes made"
+    assert said.splitlines()[-1] == "7 of 7 changes made"
     assert plan_for(admin, wanted).done
 
 
@@ -256,7 +256,7 @@ def test_the_table_names_each_change_and_the_outcome(cluster):
         for line in lines
     )
     assert "a producer's clock would decide" in said
-    assert lines[-1] == "8 changes, 1 unsafe setting"
+    assert lines[-1] == "10 changes, 1 unsafe setting"
 
 
 def test_a_kafka_that_does_not_answer_is_one_line_and_exit_code_1(unique, monkeypatch):
