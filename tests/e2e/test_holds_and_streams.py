@@ -43,13 +43,13 @@ def code_of(answer) -> tuple[int, str]:
 def test_a_hold_lowers_the_balance_at_once_and_a_confirmation_counts_once_instead(stack):
     held = Held(stack, "one", 100)
 
-    made = held.create("job-1", 30, metadata={"run": "7"})
+    made = held.create_in_the_end("job-1", 30, metadata={"run": "7"})
     assert (made.status_code, made.json()["balance"]) == (201, 70)
     assert held.value() == ("owner", 70)
-    again = held.create("job-1", 30, metadata={"run": "7"})
+    again = held.create_in_the_end("job-1", 30, metadata={"run": "7"})
     assert (again.status_code, again.json()) == (200, made.json())
-    assert code_of(held.create("job-1", 31)) == (409, "hold_key_reused")
-    assert code_of(held.create("job-2", 71)) == (409, "hold_exceeds_balance")
+    assert code_of(held.create_in_the_end("job-1", 31)) == (409, "hold_key_reused")
+    assert code_of(held.create_in_the_end("job-2", 71)) == (409, "hold_exceeds_balance")
 
     confirmed = held.confirm("job-1", used=25)
     assert (confirmed.status_code, confirmed.json()["status"]) == (200, "confirmed")
@@ -64,9 +64,9 @@ def test_a_hold_lowers_the_balance_at_once_and_a_confirmation_counts_once_instea
 
 def test_releasing_expiring_and_events_of_ones_own(stack):
     held = Held(stack, "two", 100)
-    held.create("a", 30)
-    held.create("b", 30, expiresIn=5)
-    held.create("c", 30)
+    held.create_in_the_end("a", 30)
+    held.create_in_the_end("b", 30, expiresIn=5)
+    held.create_in_the_end("c", 30)
     assert held.value() == ("owner", 10)
 
     assert held.release("a").json()["status"] == "released"
@@ -113,7 +113,7 @@ def test_no_change_is_lost_through_a_restart_of_api_and_worker(stack):
     grant["expiration"] = {"duration": "YEAR", "count": 1}
     assert stack.client.post(grants, json=grant).status_code == 201
     held.wait_balance(1000)
-    held.create("job", 120)
+    held.create_in_the_end("job", 120)
     stack.api.stop()
     stack.worker.kill()
     stack.worker.start().wait_ready()

@@ -91,7 +91,7 @@ def test_apply_makes_what_plan_says_and_a_second_one_has_nothing_to_do(cluster):
     ]
     assert code == 0
     assert said.splitlines()[0] == f"[1/10] {cluster.names.events}: created, 4 partitions, 1 copy"
-    assert said.splitlines()[-1] == "8 of 8 changes made"
+    assert said.splitlines()[-1] == "10 of 10 changes made"
     assert again == (0, "nothing to do\n")
     assert cluster.planned() == {
         "safe": True,
