@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -20,7 +21,7 @@ _POLL_S = 0.2
 _ANSWER_S = 2.0
 
 
-class Child:
+class Child(ABC):
     """`wanted`: it should be running, and a supervisor starts it again when it has ended by itself."""
 
     def __init__(self, name: str, data_dir: Path, log_path: Path, guard: Guard):
@@ -81,11 +82,13 @@ class Child:
 
     stop_signal: int = signal.SIGTERM
 
+    @abstractmethod
     def ready(self) -> bool:
-        raise NotImplementedError
+        """Whether it does its work."""
 
+    @abstractmethod
     def _spawn(self) -> subprocess.Popen | Forked:
-        raise NotImplementedError
+        """Start the process."""
 
     def _gone(self, seconds: float) -> None:
         pid = self.pid
